@@ -1,0 +1,32 @@
+# make demo | test | lint | clean; everything lives in .venv. Another Python: make demo PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv
+
+.PHONY: demo test lint clean
+.NOTPARALLEL:
+
+demo: $(VENV)/core.stamp
+	$(VENV)/bin/optprobe demo
+
+test: $(VENV)/test.stamp
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/lint.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+
+clean:
+	rm -rf $(VENV) build dist optprobe-demo .pytest_cache .ruff_cache .hypothesis
+	find optprobe formulations benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
+
+# One environment, one stamp per set of extras, renewed when the requirements change.
+$(VENV)/test.stamp: EXTRAS := [test,pyomo]
+$(VENV)/lint.stamp: EXTRAS := [dev,pyomo]
+$(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing optprobe$(EXTRAS) into $(VENV) (minutes the first time)"
+	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
+	@touch $@
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)

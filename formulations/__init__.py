@@ -1,0 +1,1 @@
+"""Compact mixed-integer formulations of the k-sparse probe, one model per file."""

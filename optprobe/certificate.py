@@ -1,0 +1,165 @@
+"""The certificate: a search tree whose every leaf anybody can check against the data.
+
+Claim: for the problem of `problem.py` restricted to the columns in `scope`,
+
+    lower <= min { f(beta, b) : ||beta||_0 <= k } <= upper = f(incumbent).
+
+One .npz file: a JSON header (bytes, array `header`) and plain arrays, no objects. Column numbers
+are those of X; P dual points, N tree nodes, M fitted supports, d columns of X.
+
+Header: format, version, loss, lam, k, weighting ("balanced" | "uniform" | "given"), scale_floor,
+columns (= d), rows (training rows), data_sha256 (`Data.digest`), scope ("all columns" | "these
+candidates"), lower, upper, method, software.
+
+Arrays (little-endian):
+
+    mean, scale       f8 [d]     standardisation z = (x - mean) / scale, of the training rows
+    scope             i4 [p]     columns that the proof covers, increasing; none is constant
+    support           i4 [s]     incumbent, with beta f8 [s] and intercept f8 [1]
+    point_start       i8 [P+1]   dual point i has the entries start[i]:start[i+1] of
+    point_column      i4, point_beta f4, and point_intercept f8 [P], point_mu f8 [P]
+    node_kind         u1 [N]     see `Kind`; node 0 is the root, children come after parents
+    node_point        i4 [N]     dual point to apply on entering the node, or -1
+    node_column       i4 [N]     branching column, or -1
+    node_child        i4 [N,2]   nodes with the column forced in / forced out, or -1
+    node_fits         i4 [N,2]   first and last+1 of the node's fitted supports
+    fit_support       i4 [M,k]   whole supports, increasing, padded with -1 at the end
+    fit_beta          f4|f8 [M,k], fit_intercept f4|f8 [M], fit_mu f8 [M]
+
+A dual point (beta, b, mu) stands for a_i = a(m_i) at the margins m_i = y_i (z_i . beta + b),
+repaired so that sum w a y = 0 (`bounds.py`):
+
+    logistic       1 / (1 + e^m)
+    squared_hinge  2 max(0, 1 - m)
+    hinge          2 mu / (t + 2 mu + sqrt(t^2 + 4 mu^2)), t = m - 1, mu > 0
+
+How it is checked. A walk carries (S1, F, r): columns forced in, free columns, r = k - |S1|; the
+root has S1 = {}, F = scope. At a node:
+
+ 1. If it names a dual point, let B be the node bound of that point. B >= lower: the node is
+    covered, whatever its kind. Otherwise every free column whose entering bound >= lower leaves
+    F, and every one whose leaving bound >= lower joins S1 (`bounds.branch_bounds`).
+ 2. FIX: go on with child 0. BRANCH on column j: with j in S1 only child 0 remains, with j in
+    neither S1 nor F only child 1; else child 0 takes S1 + j, child 1 takes F - j. A child that no
+    support reaches (r < 0) is covered.
+    BOUNDED: step 1 must have covered it. ENUMERATED: it covers the supports S1 + T, T in F with
+    |T| = min(r, |F|), and with them all smaller ones: each must have value - g(S1 + T) >= lower at
+    the node's dual point, or be listed among the node's fits with a dual value >= lower.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT, VERSION = "optprobe-certificate", 1
+
+MAX_BYTES = 2**32
+"""A certificate that unpacks to more than this is refused unread."""
+
+
+class Kind(IntEnum):
+    """Kinds of tree nodes. 4 is kept for filtered nodes (one centre bounds most supports)."""
+
+    BOUNDED = 0
+    BRANCH = 1
+    ENUMERATED = 2
+    FIX = 3
+
+
+class CertificateError(ValueError):
+    """The file is not a certificate of this version: truncated, altered or of another kind."""
+
+
+# Array name -> (allowed dtypes, number of dimensions).
+ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
+    "mean": (("<f8",), 1),
+    "scale": (("<f8",), 1),
+    "scope": (("<i4",), 1),
+    "support": (("<i4",), 1),
+    "beta": (("<f8",), 1),
+    "intercept": (("<f8",), 1),
+    "point_start": (("<i8",), 1),
+    "point_column": (("<i4",), 1),
+    "point_beta": (("<f4",), 1),
+    "point_intercept": (("<f8",), 1),
+    "point_mu": (("<f8",), 1),
+    "node_kind": (("|u1",), 1),
+    "node_point": (("<i4",), 1),
+    "node_column": (("<i4",), 1),
+    "node_child": (("<i4",), 2),
+    "node_fits": (("<i4",), 2),
+    "fit_support": (("<i4",), 2),
+    "fit_beta": (("<f4", "<f8"), 2),
+    "fit_intercept": (("<f4", "<f8"), 1),
+    "fit_mu": (("<f8",), 1),
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Header and arrays as above. `read` checks form only; `optprobe.verify` checks the proof."""
+
+    header: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file that `write` makes."""
+        return len(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The .npz file as bytes, compressed."""
+        out = io.BytesIO()
+        header = np.frombuffer(json.dumps(self.header).encode(), np.uint8)
+        np.savez_compressed(out, header=header, **self.arrays)
+        return out.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write one .npz file; a half-written file never takes the name."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(self.to_bytes())
+        partial.replace(path)
+
+
+def read(path: Path) -> Certificate:
+    """Read a certificate, trusting nothing in it.
+
+    Raises:
+        CertificateError: not a certificate, truncated, too large, or with an array missing or of
+            the wrong type.
+        FileNotFoundError: no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+            if total > MAX_BYTES:
+                raise CertificateError(f"{path} unpacks to {total} bytes, more than {MAX_BYTES}")
+        with np.load(path, allow_pickle=False) as loaded:
+            content = {name: loaded[name] for name in loaded.files}
+        header = json.loads(content.pop("header").tobytes())
+    except FileNotFoundError:
+        raise
+    except CertificateError:
+        raise
+    except Exception as error:  # zip, npy, JSON: hostile bytes fail in many ways
+        raise CertificateError(f"{path} cannot be read as a certificate: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CertificateError(f"{path} is not an optprobe certificate")
+    if header.get("version") != VERSION:
+        raise CertificateError(
+            f"{path} has version {header.get('version')}, this optprobe reads version {VERSION}"
+        )
+    for name, (types, dimensions) in ARRAYS.items():
+        array = content.get(name)
+        if array is None or array.dtype.str not in types or array.ndim != dimensions:
+            raise CertificateError(f"{path}: array {name!r} is missing or of the wrong type")
+    return Certificate(header, {name: content[name] for name in ARRAYS})

@@ -1,0 +1,297 @@
+"""Branch and bound over supports: best first with dives, fixing at every node.
+
+A node is (S1 forced in, F free, r more to choose). Its pipeline, cheapest test first:
+
+    inherited bound -> perspective relaxation -> fixing -> [filters] -> enumeration or branching
+
+A node that few supports survive is enumerated with early dual pruning, any other is split on
+its strongest free column. Nodes are taken in batches, so that the relaxations share their
+products with Z; a batch is the best open nodes by bound plus the best child of the last batch
+(the dive). Everything is deterministic.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+
+from optprobe.bounds import branch_bounds
+from optprobe.engine.enumeration import newton_start, surviving_subsets
+from optprobe.engine.log import ProgressLog
+from optprobe.engine.proof import Proof
+from optprobe.heuristics.local_search import Incumbent, best_of, fit_many
+from optprobe.matrix import DesignMatrix
+from optprobe.relaxation import Nodes, Relaxed, relax
+from optprobe.result import Limit, Limits
+from optprobe.support import Fits, Rows, fit_supports, signed
+
+Array = np.ndarray
+
+BATCH = 16
+"""Nodes whose relaxations are solved together."""
+
+ENUMERATE = 3000
+"""A node that no more supports than this survive is enumerated (any number if r = 1)."""
+
+FIT_CHUNK = 256
+"""Supports fitted between two looks at the incumbent and the clock."""
+
+
+@dataclass(order=True)
+class Node:
+    """An open node, ordered by bound and then by age."""
+
+    bound: float
+    number: int  # in the proof
+    forced: Int[Array, "s"] = field(compare=False)
+    free: Bool[Array, "d"] = field(compare=False)  # packed, 8 columns a byte
+    used: Int[Array, "u"] = field(compare=False)  # nonzero entries of the parent's relaxation
+    beta: Float64[Array, "u"] = field(compare=False)
+    intercept: float = field(compare=False)
+
+    @property
+    def bytes(self) -> int:
+        """Memory it holds, for the memory limit."""
+        return 500 + 8 * len(self.forced) + self.free.nbytes + 12 * len(self.used)
+
+
+@dataclass
+class Search:
+    """One search over the columns of `matrix`; `columns` are their numbers in X.
+
+    Attributes:
+        margin: what float rounding may cost a bound; the final lower bound is reduced by it.
+        incumbent: the best support so far, in positions of `matrix`.
+        fit_floor: smallest dual value among the fits that the proof lists.
+        dive: the open node that is taken next whatever its bound.
+    """
+
+    matrix: DesignMatrix
+    rows: Rows
+    k: int
+    columns: Int[Array, "d"]
+    proof: Proof
+    incumbent: Incumbent
+    limits: Limits
+    margin: float
+    deadline: float
+    stop: Callable[[], bool]
+    log: ProgressLog
+    nodes: int = 0
+    fitted: int = 0
+    heap: list[Node] = field(default_factory=list)
+    dive: Node | None = None
+    held_bytes: int = 0
+    fit_floor: float = np.inf
+    tried: set[bytes] = field(default_factory=set)
+
+    @property
+    def cutoff(self) -> float:
+        """Bounds that reach this prove that nothing below (1 - gap) U is left."""
+        upper = self.incumbent.objective
+        return upper - self.limits.gap * abs(upper) + self.margin
+
+    @property
+    def lower(self) -> float:
+        """A valid lower bound at any moment between two batches."""
+        bounds = [self.cutoff, self.fit_floor]
+        bounds += [node.bound for node in self.heap[:1]]
+        bounds += [self.dive.bound] if self.dive is not None else []
+        return min(bounds) - self.margin
+
+    def offer(self, found: Incumbent) -> None:
+        """Take a better support."""
+        if found.objective < self.incumbent.objective:
+            self.incumbent = found
+
+    def push(self, node: Node) -> None:
+        """Open a node."""
+        heapq.heappush(self.heap, node)
+        self.held_bytes += node.bytes
+
+    def run(self) -> Limit | None:
+        """Search until the gap is closed or a limit stops it."""
+        while self.heap or self.dive is not None:
+            self.report()
+            if self.dive is None and self.heap[0].bound >= self.cutoff:
+                return None
+            limit = self.limit_reached()
+            if limit is not None:
+                return limit
+            self.step(self.next_batch())
+        return None
+
+    def report(self, last: bool = False) -> None:
+        """Tell the log where the search stands."""
+        open_nodes = len(self.heap) + (self.dive is not None)
+        upper = self.incumbent.objective
+        self.log.line(self.nodes, open_nodes, self.fitted, upper, self.lower, last)
+
+    def limit_reached(self) -> Limit | None:
+        """The first limit that is exceeded."""
+        if self.stop():
+            return Limit.INTERRUPTED
+        if time.monotonic() >= self.deadline:
+            return Limit.TIME
+        if self.nodes >= self.limits.nodes:
+            return Limit.NODES
+        if self.held_bytes >= self.limits.memory_bytes:
+            return Limit.MEMORY
+        return None
+
+    def next_batch(self) -> list[Node]:
+        """The dive's node and the best open ones; nodes that the cutoff has passed stay open."""
+        batch = [self.dive] if self.dive is not None else []
+        self.dive = None
+        room = min(BATCH, max(1, self.limits.nodes - self.nodes))
+        while self.heap and len(batch) < room and self.heap[0].bound < self.cutoff:
+            batch.append(heapq.heappop(self.heap))
+            self.held_bytes -= batch[-1].bytes
+        return batch
+
+    def step(self, batch: list[Node]) -> None:
+        """Relax a batch and resolve each of its nodes; the best child becomes the dive."""
+        nodes, start, intercept = self.unpack(batch)
+        relaxed = relax(self.matrix, self.rows, nodes, start, intercept, self.cutoff)
+        self.round(nodes, relaxed)
+        children: list[Node] = []
+        for i, node in enumerate(batch):
+            self.nodes += 1
+            children += self.resolve(node, i, nodes, relaxed)
+        children.sort()
+        if children and children[0].bound < self.cutoff:
+            self.dive = children.pop(0)
+        for child in children:
+            self.push(child)
+
+    def unpack(self, batch: list[Node]) -> tuple[Nodes, Array, Array]:
+        """A batch as arrays: the nodes, their first coefficients and intercepts."""
+        d = len(self.columns)
+        forced = np.zeros((len(batch), d), bool)
+        free = np.zeros((len(batch), d), bool)
+        start = np.zeros((len(batch), d))
+        for i, node in enumerate(batch):
+            forced[i, node.forced] = True
+            free[i] = np.unpackbits(node.free, count=d).astype(bool)
+            start[i, node.used] = node.beta
+        remaining = self.k - forced.sum(axis=1)
+        intercept = np.array([node.intercept for node in batch])
+        return Nodes(forced, free, remaining), start, intercept
+
+    def round(self, nodes: Nodes, relaxed: Relaxed) -> None:
+        """Fit the forced and the r largest free coefficients of every relaxation."""
+        size = np.where(nodes.free, np.abs(relaxed.beta), 0.0)
+        size = np.where(nodes.forced, np.inf, size)
+        supports = np.sort(np.argsort(-size, axis=1, kind="stable")[:, : self.k], axis=1)
+        new = []
+        for support in supports:
+            key = support.tobytes()
+            if key not in self.tried:
+                self.tried.add(key)
+                new.append(support)
+        if new:
+            batch = np.array(new)
+            fits = fit_many(
+                self.matrix, self.rows, batch, cutoff=self.incumbent.objective
+            )
+            self.fitted += len(batch)
+            self.offer(best_of(batch, fits))
+
+    def resolve(self, node: Node, i: int, nodes: Nodes, relaxed: Relaxed) -> list[Node]:
+        """Prune, fix, enumerate or branch; returns the nodes it leaves open."""
+        used = np.flatnonzero(relaxed.beta[i])
+        beta, intercept = relaxed.beta[i, used], float(relaxed.intercept[i])
+        point = self.proof.add_point(self.columns[used], beta, intercept, float(relaxed.mu[i]))
+        bound, number = float(relaxed.bound[i]), node.number
+        if bound < node.bound:
+            # The parent's point bounds this node better: the proof applies both.
+            number = self.proof.fix(number, self.proof.point[number])
+        self.proof.point[number] = point
+        bound = max(bound, node.bound)
+        if bound >= self.cutoff:
+            return []
+        value, gain = float(relaxed.value[i]), relaxed.gain[i]
+        forced, free = nodes.forced[i].copy(), nodes.free[i].copy()
+        members = np.flatnonzero(free)
+        remaining = int(nodes.remaining[i])
+        bounds = branch_bounds(value, float(gain[forced].sum()), gain[members], remaining)
+        # A column whose leaving is proven worse joins S1; one whose entering is, leaves F.
+        into = bounds.leaving >= self.cutoff
+        out = bounds.entering >= self.cutoff
+        forced[members[into]] = True
+        free[members[into | out]] = False
+        members, chosen = np.flatnonzero(free), np.flatnonzero(forced)
+        size = min(self.k - len(chosen), len(members))
+        need = value - float(gain[chosen].sum()) - self.cutoff
+        limit = np.inf if size <= 1 else ENUMERATE
+        subsets = surviving_subsets(gain[members], size, need, limit)
+        after = Node(
+            bound,
+            number,
+            chosen,
+            np.packbits(free),
+            used,
+            beta.astype(np.float32),
+            intercept,
+        )
+        if subsets is None:
+            return self.branch(after, free, relaxed.beta[i], value, gain)
+        if self.enumerate(number, chosen, members[subsets]):
+            return []
+        return [after]  # out of time within the enumeration: the node stays open
+
+    def branch(
+        self, node: Node, free: Array, beta: Array, value: float, gain: Array
+    ) -> list[Node]:
+        """Split on the free column with the largest relaxed coefficient."""
+        members = np.flatnonzero(free)
+        strength = np.abs(beta[members])
+        best = int(np.argmax(strength if strength.any() else gain[members]))
+        column = int(members[best])
+        forced_gain = float(gain[node.forced].sum())
+        bounds = branch_bounds(value, forced_gain, gain[members], self.k - len(node.forced))
+        point = self.proof.point[node.number]
+        inside, outside = self.proof.branch(node.number, int(self.columns[column]), point)
+        free[column] = False
+        packed = np.packbits(free)
+        entering = max(node.bound, float(bounds.entering[best]))
+        leaving = max(node.bound, float(bounds.leaving[best]))
+        chosen = np.sort(np.append(node.forced, column))
+        return [
+            replace(node, bound=entering, number=inside, forced=chosen, free=packed),
+            replace(node, bound=leaving, number=outside, free=packed),
+        ]
+
+    def enumerate(self, number: int, chosen: Array, subsets: Array) -> bool:
+        """Fit the surviving supports of a node; False if time ran out before the last one."""
+        supports = np.concatenate([np.tile(chosen, (len(subsets), 1)), subsets], axis=1)
+        supports = supports.astype(int)
+        done: list[Fits] = []
+        for first in range(0, len(supports), FIT_CHUNK):
+            if first and self.limit_reached() in (Limit.TIME, Limit.INTERRUPTED):
+                return False
+            part = supports[first : first + FIT_CHUNK]
+            done.append(self.fit_leaf(chosen, part))
+            self.fitted += len(part)
+            self.offer(best_of(part, done[-1]))
+        floor = min((float(fits.dual.min()) for fits in done), default=np.inf)
+        self.fit_floor = min(self.fit_floor, floor)
+        self.proof.enumerate(number, self.columns[supports], done)
+        return True
+
+    def fit_leaf(self, chosen: Array, supports: Array) -> Fits:
+        """Fit supports that share the forced columns, from one Newton step off their centre."""
+        used, inside = np.unique(supports, return_inverse=True)
+        inside = inside.reshape(supports.shape)
+        block = signed(self.matrix.columns(used), self.rows)
+        start = None
+        if np.isfinite(self.rows.loss.lipschitz):
+            forced = np.searchsorted(used, chosen)
+            start = newton_start(block, forced, inside, self.rows)
+        return fit_supports(block, inside, self.rows, start=start, cutoff=self.cutoff)

@@ -1,0 +1,47 @@
+"""Heuristics that choose a support: what everybody uses, and the engine's first incumbents."""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Int
+
+from optprobe.heuristics.local_search import greedy, swap
+from optprobe.heuristics.rankings import f_statistic, mean_difference
+from optprobe.problem import Problem
+from optprobe.support import Rows
+
+Array = np.ndarray
+
+
+def _top(score: Callable[[Problem], Array], problem: Problem) -> Int[Array, "k"]:
+    values = score(problem)[problem.usable]
+    best = np.argsort(-values, kind="stable")[: problem.k]
+    return np.sort(problem.usable[best])
+
+
+def _greedy(problem: Problem) -> Int[Array, "k"]:
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    return greedy(problem.matrix, rows, problem.k, problem.usable)[-1].support
+
+
+def _greedy_swaps(problem: Problem) -> Int[Array, "k"]:
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    start = greedy(problem.matrix, rows, problem.k, problem.usable)[-1]
+    return swap(problem.matrix, rows, start, problem.usable).support
+
+
+HEURISTICS: dict[str, Callable[[Problem], Int[Array, "k"]]] = {
+    "mean difference": lambda problem: _top(mean_difference, problem),
+    "F statistic": lambda problem: _top(f_statistic, problem),
+    "greedy": _greedy,
+    "greedy + swaps": _greedy_swaps,
+}
+"""Every heuristic by name: problem -> support. A new one is one line here."""
+
+
+def heuristic_supports(problem: Problem) -> dict[str, Int[Array, "k"]]:
+    """The support that every registered heuristic chooses."""
+    return {name: choose(problem) for name, choose in HEURISTICS.items()}

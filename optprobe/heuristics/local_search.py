@@ -1,0 +1,129 @@
+"""Greedy forward selection and single swaps, on fits of whole batches of supports.
+
+Both are ranked by the gains of one dual point per support (`bounds.py`): with S fitted, no column
+j can lower the objective by more than g_j, so the rest of the columns need no fit at all.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from optprobe.bounds import DualPoints, dual_points
+from optprobe.matrix import DesignMatrix
+from optprobe.support import Fits, Rows, fit_supports, signed
+
+Array = np.ndarray
+
+SHORTLIST = 16
+"""Columns fitted per greedy step, and per removed column in a swap."""
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """A support with its fit: positions of columns in one matrix, increasing."""
+
+    support: Int[Array, "s"]
+    beta: Float64[Array, "s"]
+    intercept: float
+    objective: float
+
+
+def fit_many(
+    matrix: DesignMatrix,
+    rows: Rows,
+    supports: Int[Array, "batch s"],
+    *,
+    start: Float64[Array, "batch q"] | None = None,
+    cutoff: float = np.inf,
+) -> Fits:
+    """`support.fit_supports` on columns of a design matrix, each column fetched once."""
+    used, inside = np.unique(supports, return_inverse=True)
+    block = signed(matrix.columns(used), rows)
+    return fit_supports(block, inside.reshape(supports.shape), rows, start=start, cutoff=cutoff)
+
+
+def gains_at(
+    matrix: DesignMatrix, rows: Rows, supports: Int[Array, "batch s"], fits: Fits
+) -> DualPoints:
+    """The dual point of every fit, over all columns."""
+    used, inside = np.unique(supports, return_inverse=True)
+    beta = np.zeros((len(supports), len(used)))
+    np.put_along_axis(beta, inside.reshape(supports.shape), fits.beta, axis=1)
+    margin = (matrix.scores(used, beta) + fits.intercept[:, None]) * rows.y
+    smooth = rows.loss.smoothed(np.maximum(fits.mu, 1e-12)[:, None])
+    return dual_points(matrix, smooth.dual(margin), rows.y, rows.w, rows.loss, rows.lam)
+
+
+def best_of(supports: Int[Array, "batch s"], fits: Fits) -> Incumbent:
+    """The best fit of a batch, its support sorted."""
+    best = int(np.argmin(fits.primal))
+    order = np.argsort(supports[best])
+    return Incumbent(
+        supports[best][order],
+        fits.beta[best][order],
+        float(fits.intercept[best]),
+        float(fits.primal[best]),
+    )
+
+
+def greedy(
+    matrix: DesignMatrix, rows: Rows, k: int, usable: Int[Array, "p"]
+) -> list[Incumbent]:
+    """Forward selection: the incumbents of size 1..k, each the best extension of the last."""
+    support = np.empty((1, 0), int)
+    fits = fit_supports(rows.y[None], support, rows)
+    path: list[Incumbent] = []
+    for _ in range(min(k, len(usable))):
+        gain = gains_at(matrix, rows, support, fits).gain[0]
+        open_columns = np.setdiff1d(usable, support[0])
+        count = min(SHORTLIST, len(open_columns))
+        top = open_columns[np.argsort(-gain[open_columns], kind="stable")[:count]]
+        supports = np.concatenate([np.repeat(support, count, axis=0), top[:, None]], axis=1)
+        start = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
+        tried = fit_many(matrix, rows, supports, start=np.repeat(start, count, axis=0))
+        path.append(best_of(supports, tried))
+        best = int(np.argmin(tried.primal))
+        support = supports[best : best + 1]
+        fits = tried.row(best)
+    return path
+
+
+def swap(
+    matrix: DesignMatrix,
+    rows: Rows,
+    incumbent: Incumbent,
+    usable: Int[Array, "p"],
+    stop: Callable[[], bool] = lambda: False,
+) -> Incumbent:
+    """Exchange one column at a time while that helps, each time the best exchange found."""
+    while not stop():
+        support = incumbent.support
+        size = len(support)
+        kept = np.array([np.delete(support, i) for i in range(size)]).reshape(size, size - 1)
+        without = fit_many(matrix, rows, kept)
+        points = gains_at(matrix, rows, kept, without)
+        supports, starts = [], []
+        outside = np.setdiff1d(usable, support)
+        for i in range(size):
+            gain = points.gain[i, outside]
+            top = np.argsort(-gain, kind="stable")[:SHORTLIST]
+            # P(S - s + j) >= P(S - s) - g_j: the rest cannot improve.
+            top = top[without.primal[i] - gain[top] < incumbent.objective]
+            for j in outside[top]:
+                supports.append(np.append(kept[i], j))
+                starts.append(np.concatenate([without.beta[i], [0.0, without.intercept[i]]]))
+        if not supports:
+            return incumbent
+        batch = np.array(supports)
+        cutoff = incumbent.objective * (1.0 - 1e-12)
+        tried = fit_many(matrix, rows, batch, start=np.array(starts), cutoff=cutoff)
+        found = best_of(batch, tried)
+        if found.objective >= cutoff:
+            return incumbent
+        incumbent = found
+    return incumbent

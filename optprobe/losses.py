@@ -1,0 +1,217 @@
+"""Losses of the margin, each through its dual maximiser and its conjugate.
+
+    l(m) = max_a { -a m + H(a) },   a in the loss's box,   -l'(m) = the maximising a     [BPV21, (4)]
+
+Every H is concave with H(0) = 0, which is what the intercept repair of `bounds.py` rests on.
+Source: Bertsimas, Pauphilet, Van Parys 2021, "Sparse classification: a scalable discrete
+optimization perspective" (BPV21).
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float64
+
+Array = np.ndarray
+
+
+class Terms(NamedTuple):
+    """One pass over the margins: l(m), a(m) = -l'(m) and the curvature l''(m), shapes of m."""
+
+    value: Float64[Array, "*shape"]
+    dual: Float64[Array, "*shape"]
+    curvature: Float64[Array, "*shape"]
+
+
+class Loss(Protocol):
+    """A convex, non-increasing loss of the margin m = y (x . beta + b)."""
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+        ...
+
+    @property
+    def lipschitz(self) -> float:
+        """The largest curvature: l' is Lipschitz with this constant (infinite for the hinge)."""
+        ...
+
+    @property
+    def upper(self) -> float:
+        """The box of the dual variable is [0, upper]."""
+        ...
+
+    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """l(m), elementwise."""
+        ...
+
+    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """a(m), the maximiser of -a m + H(a), elementwise; l'(m) = -a(m)."""
+        ...
+
+    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+        """l, a and l'' in one pass over the margins."""
+        ...
+
+    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """H(a), elementwise, for a inside the box."""
+        ...
+
+    def smoothed(self, mu: float) -> Loss:
+        """A smooth loss whose a(m) lies in the same box; the loss itself if it is smooth."""
+        ...
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """l(m) = ln(1 + e^-m),  H(a) = -a ln a - (1-a) ln(1-a),  a(m) = 1/(1 + e^m) in [0, 1]."""
+
+    name: str = "logistic"
+    lipschitz: float = 0.25
+    upper: float = 1.0
+
+    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """ln(1 + e^-m) as max(-m, 0) + ln(1 + e^-|m|): no overflow at any margin."""
+        return np.maximum(-margin, 0.0) + np.log1p(np.exp(-np.abs(margin)))
+
+    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """1/(1 + e^m) from e^-|m|: no overflow at any margin."""
+        small = np.exp(-np.abs(margin))
+        return np.where(margin > 0.0, small, 1.0) / (1.0 + small)
+
+    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+        """One exponential and one logarithm for all three; absolute errors of 1e-15."""
+        clipped = np.minimum(margin, 700.0)
+        growth = np.exp(clipped)
+        total = 1.0 + growth
+        dual = 1.0 / total
+        return Terms(np.log(total) - clipped, dual, growth * dual * dual)
+
+    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """Entropy, with 0 ln 0 = 0."""
+        rest = 1.0 - dual
+        tiny = np.finfo(float).tiny
+        return -(dual * np.log(np.maximum(dual, tiny)) + rest * np.log(np.maximum(rest, tiny)))
+
+    def smoothed(self, mu: float) -> Loss:
+        """Smooth already: itself, whatever mu."""
+        return self
+
+
+@dataclass(frozen=True)
+class SquaredHinge:
+    """l(m) = max(0, 1-m)^2,  H(a) = a - a^2/4,  a(m) = 2 max(0, 1-m) >= 0."""
+
+    name: str = "squared_hinge"
+    lipschitz: float = 2.0
+    upper: float = np.inf
+
+    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """max(0, 1-m)^2."""
+        return np.maximum(1.0 - margin, 0.0) ** 2
+
+    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """2 max(0, 1-m)."""
+        return 2.0 * np.maximum(1.0 - margin, 0.0)
+
+    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+        """The curvature is 2 below m = 1 and 0 above."""
+        slack = np.maximum(1.0 - margin, 0.0)
+        return Terms(slack * slack, 2.0 * slack, np.where(slack > 0.0, 2.0, 0.0))
+
+    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """a - a^2/4."""
+        return dual - 0.25 * dual * dual
+
+    def smoothed(self, mu: float) -> Loss:
+        """Smooth enough (l' is Lipschitz): itself, whatever mu."""
+        return self
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """l(m) = max(0, 1-m),  H(a) = a,  a(m) = 1 if m < 1 else 0, in [0, 1]."""
+
+    name: str = "hinge"
+    lipschitz: float = np.inf
+    upper: float = 1.0
+
+    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """max(0, 1-m)."""
+        return np.maximum(1.0 - margin, 0.0)
+
+    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """1 below the kink, 0 above it (every a in [0, 1] is a maximiser on it)."""
+        return np.where(margin < 1.0, 1.0, 0.0)
+
+    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+        """The curvature is 0 wherever it exists."""
+        return Terms(self.value(margin), self.dual(margin), np.zeros_like(margin))
+
+    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """The identity."""
+        return dual
+
+    def smoothed(self, mu: float) -> Loss:
+        """The hinge on its central path: dual points within 2 mu of the best."""
+        return BarrierHinge(mu=mu)
+
+
+@dataclass(frozen=True)
+class BarrierHinge:
+    """max_a {-a m + a + mu (ln a + ln(1-a))}: the hinge's central path.
+
+    a(m) = 2 mu / (t + 2 mu + sqrt(t^2 + 4 mu^2)) with t = m - 1, strictly inside (0, 1).
+    Its dual points serve the hinge and lose at most 2 mu; its value is not the hinge's.
+    """
+
+    mu: float | Array
+    name: str = "hinge"
+    upper: float = 1.0
+
+    @property
+    def lipschitz(self) -> float:
+        """1/(8 mu), the curvature at m = 1."""
+        return float(1.0 / (8.0 * np.min(self.mu)))
+
+    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """-a m + a + mu (ln a + ln(1-a)) at the maximising a."""
+        dual = self.dual(margin)
+        return dual * (1.0 - margin) + self.mu * np.log(dual * self.dual(2.0 - margin))
+
+    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """Without cancellation: a(t) = 1 - a(-t), and the formula holds for t >= 0."""
+        distance = np.abs(margin - 1.0)
+        root = np.sqrt(distance * distance + 4.0 * self.mu * self.mu)
+        small = 2.0 * self.mu / (distance + 2.0 * self.mu + root)
+        return np.where(margin >= 1.0, small, 1.0 - small)
+
+    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+        """The curvature is 1 / (mu/a^2 + mu/(1-a)^2)."""
+        dual, rest = self.dual(margin), self.dual(2.0 - margin)
+        value = dual * (1.0 - margin) + self.mu * np.log(np.maximum(dual * rest, 1e-300))
+        square = (dual * rest) ** 2
+        return Terms(value, dual, square / (self.mu * (dual * dual + rest * rest)))
+
+    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+        """The hinge's own H(a) = a: these points are used to bound the hinge."""
+        return dual
+
+    def smoothed(self, mu: float) -> Loss:
+        """The hinge smoothed by another mu."""
+        return BarrierHinge(mu=mu)
+
+
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Logistic(), SquaredHinge(), Hinge())}
+"""Every loss by name; a new loss joins here and inherits the parametrised tests."""
+
+
+def get_loss(name: str) -> Loss:
+    """The registered loss of that name; ValueError names the choices."""
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss {name!r}; choose one of {', '.join(LOSSES)}")
+    return LOSSES[name]

@@ -1,0 +1,71 @@
+"""Z held in memory, one contiguous row per neuron."""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64, Int
+
+from optprobe.matrix.standardise import Standardisation, row_slices
+
+Array = np.ndarray
+
+DOUBLE_BYTES = 2**28
+"""Z up to this size is held in float64; past it in float32 (the decisions stay in float64)."""
+
+
+@dataclass(frozen=True)
+class DenseMatrix:
+    """Z^T (d x n) in memory, float64 where it is small, float32 where memory matters."""
+
+    transposed: Float[Array, "d n"]
+
+    @classmethod
+    def standardised(cls, X: Array, train: Int[Array, "n"], by: Standardisation) -> DenseMatrix:
+        """Standardise the training rows of X block by block; constant columns become 0."""
+        n, d = len(train), X.shape[1]
+        dtype = np.float64 if 8 * n * d <= DOUBLE_BYTES else np.float32
+        transposed = np.empty((d, n), dtype)
+        for part in row_slices(n, d):
+            transposed[:, part] = by.apply(X[train[part]]).T
+        transposed[by.constant] = 0.0
+        return cls(transposed)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+        d, n = self.transposed.shape
+        return n, d
+
+    @property
+    def roundoff(self) -> float:
+        """Unit roundoff of the stored type."""
+        return float(np.finfo(self.transposed.dtype).eps) / 2
+
+    def scores(
+        self, columns: Int[Array, "p"], beta: Float64[Array, "batch p"]
+    ) -> Float64[Array, "batch n"]:
+        """beta Z_J^T, in float64."""
+        return beta @ self.columns(columns)
+
+    def correlations(self, duals: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
+        """u Z, in the stored type, returned in float64."""
+        product = duals.astype(self.transposed.dtype, copy=False) @ self.transposed.T
+        return product.astype(np.float64, copy=False)
+
+    def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
+        """Z_J^T in float64."""
+        return self.transposed[columns].astype(np.float64, copy=False)
+
+    def gram(
+        self, columns: Int[Array, "p"], weights: Float64[Array, "n"]
+    ) -> Float64[Array, "p p"]:
+        """Z_J^T diag(weights) Z_J."""
+        block = self.columns(columns)
+        return (block * weights) @ block.T
+
+    def restrict(self, columns: Int[Array, "p"]) -> DenseMatrix:
+        """A copy of the columns J."""
+        return DenseMatrix(self.transposed[columns])

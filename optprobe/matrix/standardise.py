@@ -1,0 +1,104 @@
+"""Standardisation on the training rows, in one pass over blocks of rows.
+
+    z_ij = (x_ij - mean_j) / scale_j,   scale_j = max(std_j, floor)
+
+Means and deviations of the blocks are merged exactly (Chan, Golub, LeVeque 1983), so a
+memory-mapped array is read once.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+
+Array = np.ndarray
+
+BLOCK_BYTES = 2**24
+"""Size of a block of rows in float64: large enough for the products, small beside X."""
+
+
+def row_slices(rows: int, columns: int) -> Iterator[slice]:
+    """Consecutive slices of rows whose float64 block takes about BLOCK_BYTES."""
+    step = max(1, BLOCK_BYTES // (8 * max(1, columns)))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Column means, variances, scales and which columns are constant on the training rows."""
+
+    mean: Float64[Array, "d"]
+    variance: Float64[Array, "d"]
+    scale: Float64[Array, "d"]
+    constant: Bool[Array, "d"]
+
+    def apply(
+        self, block: Array, columns: Int[Array, "p"] | slice = slice(None)
+    ) -> Float64[Array, "rows p"]:
+        """(block - mean) / scale in float64; `block` holds the chosen columns of X."""
+        out = block.astype(np.float64)
+        out -= self.mean[columns]
+        out /= self.scale[columns]
+        return out
+
+
+class NotFiniteError(ValueError):
+    """X holds a NaN or an infinity; carries where."""
+
+    def __init__(self, row: int, column: int, value: float) -> None:
+        super().__init__(f"X[{row}, {column}] is {value}")
+        self.row, self.column, self.value = row, column, value
+
+
+def check_finite(block: Array, first_row: int) -> None:
+    """Raise NotFiniteError at the first NaN or infinity of a block of rows of X."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = np.sum(block, dtype=np.float64)
+    if np.isfinite(total) and (block.dtype != np.float64 or np.isfinite(block).all()):
+        return
+    bad = np.argwhere(~np.isfinite(block))
+    if len(bad):
+        row, column = bad[0]
+        raise NotFiniteError(first_row + int(row), int(column), float(block[row, column]))
+
+
+def standardise(
+    X: Array, train: Int[Array, "n"], floor: float
+) -> Standardisation:
+    """Mean, scale and constant columns of X over the rows `train`.
+
+    Args:
+        X: rows x d array of floats, in memory or memory-mapped.
+        train: the training rows, increasing.
+        floor: smallest scale; a column that varies less is divided by this instead.
+
+    Raises:
+        NotFiniteError: a NaN or an infinity anywhere in X, test rows included.
+    """
+    d = X.shape[1]
+    count, mean, squares = 0, np.zeros(d), np.zeros(d)
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    for part in row_slices(*X.shape):
+        raw = np.asarray(X[part])
+        check_finite(raw, part.start)
+        first, last = np.searchsorted(train, (part.start, part.stop))
+        if first == last:
+            continue
+        block = raw[train[first:last] - part.start].astype(np.float64)
+        size = len(block)
+        block_mean = block.mean(axis=0)
+        low = np.minimum(low, block.min(axis=0))
+        high = np.maximum(high, block.max(axis=0))
+        block -= block_mean
+        shift = block_mean - mean
+        total = count + size
+        squares += np.einsum("ij,ij->j", block, block) + shift**2 * (count * size / total)
+        mean += shift * (size / total)
+        count = total
+    variance = squares / count
+    return Standardisation(mean, variance, np.maximum(np.sqrt(variance), floor), low == high)

@@ -1,0 +1,1 @@
+"""Outer approximation with an interchangeable MIP solver."""

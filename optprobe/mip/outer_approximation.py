@@ -1,0 +1,306 @@
+"""Outer approximation of the k-sparse probe.
+
+    min t   s.t.   t >= sum w H(a) - (1/(2 lam)) sum_j s_j v_j(a)^2  for dual points a,
+                   sum_j s_j <= k,   s binary                                 [BPV21, Algorithm 1]
+
+The cuts are finite supporting planes of P(s) = max_a of the right-hand side, so the master is a
+relaxation at every moment. The solver of the master is interchangeable (`backends/`); this file
+owns the incumbent under the true loss, the root phase and every gap that is reported.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from optprobe.matrix import DenseMatrix, DesignMatrix
+from optprobe.mip.backends import get_backend
+from optprobe.mip.backends.base import Backend, Cut, Evaluation, Master
+from optprobe.mip.cuts import CutPool, DualPoint, scaled
+from optprobe.mip.interrupt import Interrupt
+from optprobe.mip.root import Root
+from optprobe.problem import Problem
+from optprobe.result import Bounds, Limit, Limits, Status
+from optprobe.support import Rows
+
+Array = np.ndarray
+
+DOUBLE_BYTES = 2**28
+"""Candidates up to this size are held in float64 even where the problem keeps float32."""
+
+ROOT_CUTS = 60
+"""Cuts in the master before its first solve."""
+
+LOG_SECONDS = 1.0
+"""Between two lines of progress that bring no new incumbent."""
+
+FRACTIONAL_GAP = 0.02
+"""Relative root gap beyond which cuts at fractional points pay."""
+
+
+@dataclass(frozen=True)
+class OuterApproximation:
+    """The incumbent, its bounds, and the dual points behind them.
+
+    Attributes:
+        support: column numbers of X, increasing.
+        objective: f(beta, b) from the source columns.
+        claimed: the core's incumbent, and the smaller of it and the solver's bound.
+        points: dual point of every cut, in the columns of X.
+    """
+
+    support: Int[Array, "s"]
+    beta: Float64[Array, "s"]
+    intercept: float
+    objective: float
+    claimed: Bounds
+    status: Status
+    limit: Limit | None
+    nodes: int
+    points: tuple[DualPoint, ...] = field(repr=False)
+    statistics: dict[str, float] = field(default_factory=dict)
+
+
+def outer_approximation(
+    problem: Problem,
+    columns: Int[Array, "p"],
+    *,
+    backend: str = "highs",
+    limits: Limits | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    start: Sequence[Int[Array, "s"]] | None = None,
+    log: Callable[[str], None] | None = None,
+    plain: bool = False,
+) -> OuterApproximation:
+    """Solve the problem over the candidate columns.
+
+    Args:
+        columns: candidate columns of X; none may be constant.
+        backend: a name from `backends.BACKENDS`.
+        limits: gap, seconds, nodes and bytes; default `Limits()`.
+        seed, threads: for the solver; 0 threads leaves the number to it.
+        start: supports in columns of X to begin from, e.g. a heuristic's.
+        log: takes one line of progress at a time.
+        plain: cuts at integer points only, and no root phase beyond a first incumbent: the scheme
+            of the literature, for comparison.
+
+    Raises:
+        ValueError: unknown backend, or columns that cannot be candidates.
+        BackendError: the backend is not installed, not licensed or too small for the problem.
+    """
+    solver = get_backend(backend)
+    solver.check()
+    columns = _candidates(problem, columns)
+    with Interrupt() as interrupt:
+        return _Solve(problem, columns, solver, limits or Limits(), interrupt, log, plain).run(
+            seed, threads, start or ()
+        )
+
+
+def _candidates(problem: Problem, columns: Int[Array, "p"]) -> Int[Array, "p"]:
+    """Sorted candidates, or what is wrong with them."""
+    chosen = np.unique(np.asarray(columns, np.int64))
+    unusable = np.setdiff1d(chosen, problem.usable)
+    if not len(chosen):
+        raise ValueError("columns is empty; pass at least one candidate")
+    if len(unusable):
+        raise ValueError(
+            f"column {int(unusable[0])} cannot be a candidate: it is constant or not one of the "
+            f"{problem.d} columns"
+        )
+    return chosen
+
+
+def _matrix(problem: Problem, columns: Int[Array, "p"]) -> DesignMatrix:
+    """The candidates' columns, in float64 unless they are too many."""
+    if 8 * len(columns) * len(problem.y) <= DOUBLE_BYTES:
+        return DenseMatrix(problem.data.columns(columns, problem.data.train))
+    return problem.matrix.restrict(columns)
+
+
+class _Solve:
+    """One call of `outer_approximation`: root phase, master, answer."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        columns: Array,
+        backend: Backend,
+        limits: Limits,
+        interrupt: Interrupt,
+        log: Callable[[str], None] | None,
+        plain: bool,
+    ) -> None:
+        self.begun = time.monotonic()
+        self.problem, self.columns, self.backend = problem, columns, backend
+        self.limits, self.interrupt, self.log, self.plain = limits, interrupt, log, plain
+        rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+        self.pool = CutPool(_matrix(problem, columns), rows)
+        self.root = Root(self.pool, problem.k)
+        self.nodes, self.lower = 0, 0.0
+        self.logged = 0.0, np.inf
+        self.limit: Limit | None = None
+        self.statistics: dict[str, float] = {}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call."""
+        return time.monotonic() - self.begun
+
+    def run(
+        self, seed: int, threads: int, start: Sequence[Int[Array, "s"]]
+    ) -> OuterApproximation:
+        """Root, then the solver if a gap is left."""
+        root = self.root
+        local = [np.searchsorted(self.columns, support) for support in start]
+        try:
+            if self.plain:
+                for support in local:
+                    root.offer(support)
+            else:
+                root.solve(local, self.limits.gap, self._over)
+                self._raise(root.lower)
+            self.statistics |= {
+                "root_seconds": self.elapsed,
+                "root_lower": self.lower,
+                "root_upper": root.best.objective,
+                "root_cuts": float(len(self.pool.cuts)),
+                "free_columns": float(root.free.sum()),
+            }
+            self._line(0)
+            if not (root.single or self._closed or self._over()):
+                self._solve_master(seed, threads)
+        except KeyboardInterrupt:
+            if self.interrupt.raised:
+                raise
+            self.interrupt.raised = True
+        return self._answer()
+
+    def _solve_master(self, seed: int, threads: int) -> None:
+        """Hand the free columns to the solver, in units of the root's gap."""
+        root, upper = self.root, self.root.best.objective
+        scale = max(upper - self.lower, 1e-6 * abs(upper))
+        oracle = _Oracle(root, self.lower, scale, tighten=not self.plain)
+        rows = [oracle.row(cut) for cut in self.pool.cuts]
+        rows = [row for row in rows if row.value > 0.0][-ROOT_CUTS:]
+        size = max(self.lower, 0.1 * abs(upper))
+        master = Master(
+            k=root.remaining,
+            value=np.array([row.value for row in rows]),
+            gain=np.array([row.gain for row in rows]).reshape(len(rows), len(oracle.free)),
+            upper=(upper - oracle.floor) / scale,
+            tolerance=max(self.limits.gap * size / scale, 1e-9),
+            fractional=not self.plain and upper - self.lower > FRACTIONAL_GAP * abs(upper),
+        )
+        answer = self.backend.solve(
+            master,
+            oracle,
+            mip_start=oracle.local(root.best.point.columns),
+            limits=replace(self.limits, time_s=max(self.limits.time_s - self.elapsed, 0.0)),
+            seed=seed,
+            threads=threads,
+            stop=lambda lower: self._stop(oracle.floor + scale * lower),
+            on_progress=lambda now: self._progress(now.nodes, oracle.floor + scale * now.lower),
+        )
+        self._raise(oracle.floor + scale * answer.lower)
+        self.nodes, self.limit = answer.nodes, answer.limit
+        self.statistics |= answer.statistics
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the gap that was asked for is reached."""
+        return Bounds(self.lower, self.root.best.objective).gap <= self.limits.gap
+
+    def _raise(self, lower: float) -> None:
+        """Take note of a bound; none is worth more than the incumbent."""
+        self.lower = max(self.lower, min(lower, self.root.best.objective))
+
+    def _over(self) -> bool:
+        """Whether time is up or the user wants the result now."""
+        return self.interrupt.raised or self.elapsed >= self.limits.time_s
+
+    def _stop(self, lower: float) -> bool:
+        """The solver's question, with the bound it has so far."""
+        self._raise(lower)
+        return self._closed or self._over()
+
+    def _progress(self, nodes: int, lower: float) -> None:
+        """A line now and then, and whenever the incumbent is new."""
+        self._raise(lower)
+        self.nodes = max(self.nodes, nodes)
+        upper = self.root.best.objective
+        if upper < self.logged[1] or self.elapsed >= self.logged[0] + LOG_SECONDS:
+            self._line(nodes)
+
+    def _line(self, nodes: int) -> None:
+        """nodes, cuts, incumbent, bound, gap, time."""
+        upper = self.root.best.objective
+        self.logged = self.elapsed, upper
+        if self.log is not None:
+            gap = 100.0 * Bounds(self.lower, upper).gap
+            self.log(
+                f"nodes {nodes:8d}  cuts {len(self.pool.cuts):6d}  incumbent {upper:.7f}  "
+                f"bound {self.lower:.7f}  gap {gap:8.4f} %  {self.elapsed:7.1f} s"
+            )
+
+    def _answer(self) -> OuterApproximation:
+        """The incumbent with its gap, recomputed from the source columns."""
+        point = self.root.best.point.renumbered(self.columns)
+        objective = self.problem.objective(point.columns, point.beta, point.intercept)
+        claimed = Bounds(min(self.lower, objective), objective)
+        done = claimed.gap <= self.limits.gap
+        limit = None if done else self._why()
+        self._line(self.nodes)
+        return OuterApproximation(
+            point.columns,
+            point.beta,
+            point.intercept,
+            objective,
+            claimed,
+            Status.OPTIMAL if done else Status.FEASIBLE,
+            limit,
+            self.nodes,
+            tuple(cut.renumbered(self.columns) for cut in self.pool.points),
+            self.statistics | {"cuts": float(len(self.pool.points))},
+        )
+
+    def _why(self) -> Limit:
+        """What stopped a solve short of its gap."""
+        if self.interrupt.raised:
+            return Limit.INTERRUPTED
+        if self.elapsed >= self.limits.time_s:
+            return Limit.TIME
+        return self.limit or Limit.STALLED
+
+
+class _Oracle:
+    """Cuts for the master: free columns only, t in units of the root's gap."""
+
+    def __init__(self, root: Root, floor: float, scale: float, *, tighten: bool) -> None:
+        self.root, self.floor, self.scale, self.tighten = root, floor, scale, tighten
+        self.forced, self.free = np.flatnonzero(root.forced), np.flatnonzero(root.free)
+
+    def row(self, cut: Cut) -> Cut:
+        """A cut of the pool in the master's terms."""
+        return scaled(cut, self.floor, self.scale, self.forced, self.free, tighten=self.tighten)
+
+    def local(self, support: Int[Array, "s"]) -> Int[Array, "s"]:
+        """A support in the master's columns (those that it lacks left out)."""
+        return np.flatnonzero(np.isin(self.free, support))
+
+    def at_support(self, support: Int[Array, "s"]) -> Evaluation:
+        """Fit the support together with the forced columns."""
+        fit = self.root.offer(np.union1d(self.forced, self.free[support]))
+        return Evaluation(self.row(fit.cut), (fit.objective - self.floor) / self.scale)
+
+    def at_fraction(self, s: Float64[Array, "p"]) -> Cut:
+        """Cut at s, the forced columns at 1."""
+        whole = np.zeros(len(self.root.free))
+        whole[self.forced], whole[self.free] = 1.0, s
+        return self.row(self.root.pool.at_fraction(whole))

@@ -1,0 +1,122 @@
+"""From a whole layer to candidate columns: by a heuristic score, or by proof.
+
+`best_columns` keeps the p best by a score and promises nothing. `screen` drops a column only
+when a dual point proves that every support with it is worse than the incumbent (`bounds.py`), so
+the optimum over what it keeps is the optimum over the layer.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+
+from optprobe.bounds import DualPoints, branch_bounds
+from optprobe.heuristics.rankings import f_statistic, mean_difference
+from optprobe.matrix import DesignMatrix
+from optprobe.problem import Problem
+from optprobe.relaxation import Nodes, Relaxed, relax
+from optprobe.support import Rows
+
+Array = np.ndarray
+
+
+def root_relaxation(
+    matrix: DesignMatrix,
+    rows: Rows,
+    k: int,
+    free: Bool[Array, "d"],
+    cutoff: float,
+    start: Float64[Array, "d"] | None = None,
+    intercept: float = 0.0,
+) -> Relaxed:
+    """The perspective relaxation over all free columns: a batch of one (`relaxation.relax`)."""
+    d = len(free)
+    nodes = Nodes(np.zeros((1, d), bool), free[None], np.array([min(k, int(free.sum()))]))
+    first = np.zeros((1, d)) if start is None else start[None]
+    return relax(matrix, rows, nodes, first, np.array([intercept]), cutoff)
+
+
+def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:
+    """Gains v_j^2 / (2 lam) at the dual point of the perspective relaxation.
+
+    The columns it uses come first; a column's gain is the most it could still contribute.
+    """
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    free = ~problem.data.by.constant
+    relaxed = root_relaxation(problem.matrix, rows, problem.k, free, np.inf)
+    return relaxed.gain[0]
+
+
+SCORES: dict[str, Callable[[Problem], Float64[Array, "d"]]] = {
+    "mean_difference": mean_difference,
+    "f_statistic": f_statistic,
+    "relaxation": relaxation_scores,
+}
+"""Scores that `best_columns` can rank by."""
+
+
+def best_columns(problem: Problem, count: int, score: str = "mean_difference") -> Int[Array, "p"]:
+    """The `count` usable columns with the best score, increasing: a heuristic choice.
+
+    Raises:
+        ValueError: unknown score, or fewer candidates than k.
+    """
+    if score not in SCORES:
+        raise ValueError(f"unknown score {score!r}; choose one of {', '.join(SCORES)}")
+    if count < problem.k:
+        raise ValueError(f"{count} candidates for k={problem.k}; keep at least k columns")
+    values = SCORES[score](problem)[problem.usable]
+    order = np.argsort(-values, kind="stable")[:count]
+    return np.sort(problem.usable[order])
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What proofs left of the columns.
+
+    Attributes:
+        forced: columns in every better support.
+        free: columns that a better support may still hold.
+        used: which of the dual points fixed something, in the order of the batch.
+        bound: the best node bound seen.
+    """
+
+    forced: Bool[Array, "d"]
+    free: Bool[Array, "d"]
+    used: list[int]
+    bound: float
+
+
+def screen(
+    points: DualPoints, k: int, free: Bool[Array, "d"], cutoff: float
+) -> Screened:
+    """Safe fixing by one dual point after another, from the root of the tree.
+
+    A dual point of any k, any ridge or any earlier solve is as good as another as long as it was
+    evaluated on this data, loss and lam. Stops at the first point whose bound reaches the cutoff.
+    """
+    forced, free = np.zeros(len(free), bool), free.copy()
+    used: list[int] = []
+    best = -np.inf
+    for i in range(len(points.value)):
+        gain = points.gain[i]
+        members = np.flatnonzero(free)
+        remaining = k - int(forced.sum())
+        if remaining <= 0 or not len(members):
+            break
+        found = branch_bounds(
+            float(points.value[i]), float(gain[forced].sum()), gain[members], remaining
+        )
+        best = max(best, found.bound)
+        into, out = found.leaving >= cutoff, found.entering >= cutoff
+        if found.bound >= cutoff or into.any() or out.any():
+            used.append(i)
+        if found.bound >= cutoff:
+            break
+        forced[members[into]] = True
+        free[members[into | out]] = False
+    return Screened(forced, free, used, best)

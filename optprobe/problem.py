@@ -1,0 +1,387 @@
+"""The k-sparse probe as an immutable object.
+
+    minimise over beta in R^d, b in R:
+        f(beta, b) = sum_i w_i l(y_i (z_i . beta + b)) + (lam/2) ||beta||^2
+        subject to ||beta||_0 <= k                                            [BPV21, (1)]
+
+z_i are the rows of X standardised on the training rows; sum_i w_i = 1; b is free.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+
+from optprobe.losses import Loss, get_loss
+from optprobe.matrix import (
+    DenseMatrix,
+    DesignMatrix,
+    NotFiniteError,
+    Standardisation,
+    StreamedMatrix,
+)
+from optprobe.matrix.standardise import row_slices, standardise
+
+if TYPE_CHECKING:
+    import torch
+
+Array = np.ndarray
+Weights = Literal["balanced", "uniform", "given"]
+
+STREAM_BYTES = 2**31
+"""Memory-mapped X (and float64 X in memory) beyond this size in float32 is never copied."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Activations, labels and weights after every check, shared by all problems on them.
+
+    Attributes:
+        X: rows x d, as given: a NumPy array (possibly memory-mapped) or a torch tensor.
+        y: -1 or +1 per row of X.
+        labels: the caller's labels of -1 and +1.
+        names: one per column.
+        train, test: row numbers of X, disjoint and increasing.
+        weights: one per training row, sum 1; `weighting` says where they come from.
+        given: the caller's weight of every row of X when weighting is "given".
+        groups: one per row of X (the document, say), or None.
+        by: the standardisation, from the training rows.
+    """
+
+    X: Array | torch.Tensor
+    y: Float64[Array, "rows"]
+    labels: tuple[Any, Any]
+    names: tuple[str, ...]
+    train: Int[Array, "n"]
+    test: Int[Array, "m"]
+    weights: Float64[Array, "n"]
+    weighting: Weights
+    given: Float64[Array, "rows"] | None
+    groups: Array | None
+    by: Standardisation
+    floor: float
+
+    @cached_property
+    def matrix(self) -> DesignMatrix:
+        """Z behind the design-matrix interface: dense, streamed or on its device."""
+        if not isinstance(self.X, np.ndarray):
+            from optprobe.matrix.device import DeviceMatrix
+
+            return DeviceMatrix.standardised(self.X, self.train, self.by)
+        large = 4 * self.X.size > STREAM_BYTES
+        if large and (isinstance(self.X, np.memmap) or self.X.dtype == np.float64):
+            columns = np.arange(self.X.shape[1])
+            return StreamedMatrix(self.X, self.train, self.by, columns)
+        return DenseMatrix.standardised(self.X, self.train, self.by)
+
+    def columns(
+        self, columns: Int[Array, "p"], rows: Int[Array, "r"]
+    ) -> Float64[Array, "p r"]:
+        """Standardised columns of X in float64 straight from the source, for any rows."""
+        if isinstance(self.X, np.ndarray):
+            raw = self.X[rows][:, columns]
+        else:
+            raw = self.X[rows][:, columns].double().cpu().numpy()
+        return np.ascontiguousarray(self.by.apply(raw, columns).T)
+
+    def on_host(self) -> Array:
+        """X as a NumPy array of the same values (bfloat16 widens to float32)."""
+        if isinstance(self.X, np.ndarray):
+            return self.X
+        X = self.X.float() if str(self.X.dtype) == "torch.bfloat16" else self.X
+        return X.cpu().numpy()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of X (type, shape, bytes in C order), y, training rows and weights."""
+        hashed = hashlib.sha256()
+        X = self.on_host()
+        little = X.dtype.newbyteorder("<")
+        hashed.update(f"{little.str}{X.shape}".encode())
+        for part in row_slices(*X.shape):
+            hashed.update(np.ascontiguousarray(X[part], little))
+        hashed.update(np.ascontiguousarray(self.y, "<f8"))
+        hashed.update(np.ascontiguousarray(self.train, "<i8"))
+        hashed.update(np.ascontiguousarray(self.weights, "<f8"))
+        return hashed.hexdigest()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One k-sparse probe: data, loss, ridge and cardinality. Make it with `Problem.of`.
+
+    `replace(problem, k=4)` (dataclasses) shares the data: nothing is read or scaled again.
+    """
+
+    data: Data = field(repr=False)
+    k: int
+    lam: float = 0.01
+    loss_name: str = "logistic"
+
+    def __post_init__(self) -> None:
+        get_loss(self.loss_name)
+        if not np.isfinite(self.lam) or self.lam <= 0:
+            raise ValueError(
+                f"lam={self.lam}: the ridge must be positive and finite; every bound divides "
+                "by it, so nothing can be certified without it (try lam=0.01)"
+            )
+        if self.k != int(self.k) or self.k < 1:
+            raise ValueError(f"k={self.k}: a probe needs at least one column; pass k >= 1")
+        usable = int((~self.data.by.constant).sum())
+        if self.k > usable:
+            raise ValueError(
+                f"k={self.k} exceeds the {usable} usable columns "
+                f"({len(self.constant_names)} of {self.d} are constant); pass k <= {usable}"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        X: Array | torch.Tensor,
+        y: Sequence[Any] | Array,
+        *,
+        k: int,
+        lam: float = 0.01,
+        loss: str = "logistic",
+        weights: Literal["balanced", "uniform"] | Array = "balanced",
+        names: Sequence[str] | None = None,
+        test: Bool[Array, "rows"] | None = None,
+        groups: Array | None = None,
+        scale_floor: float = 1e-3,
+    ) -> Problem:
+        """Check the input once and standardise it.
+
+        Args:
+            X: rows x d activations, float16/32/64: a NumPy array, memory-mapped or not, or a
+                torch tensor on any device.
+            y: one label per row; any two values. The larger one is the positive class.
+            k: at most this many columns in the support.
+            lam: ridge strength, > 0.
+            loss: "logistic", "hinge" or "squared_hinge".
+            weights: "balanced" (each class weighs 1/2), "uniform", or one weight >= 0 per row.
+            names: one per column; default "0", "1", ...
+            test: True on held-out rows; they take no part in scaling or fitting.
+            groups: one per row, e.g. the document; no group may lie on both sides of `test`.
+            scale_floor: smallest scale a column is divided by.
+
+        Raises:
+            ValueError: shapes that disagree, NaN or infinity (row and column named), other than
+                two classes, a class without training rows or weight, negative weights, a group
+                on both sides of the split, k or lam out of range.
+            TypeError: X is not a float array.
+        """
+        X = _checked_matrix(X)
+        rows, d = int(X.shape[0]), int(X.shape[1])
+        sign, labels = _signs(y, rows)
+        held = _mask(test, rows)
+        train, left = np.flatnonzero(~held), np.flatnonzero(held)
+        column_names = _names(names, d)
+        if groups is not None:
+            groups = _groups(groups, held, rows)
+        values, weighting, given = _weights(weights, sign, train, rows, labels)
+        if not np.isfinite(scale_floor) or scale_floor <= 0:
+            raise ValueError(f"scale_floor={scale_floor}: pass a positive number such as 1e-3")
+        try:
+            if isinstance(X, np.ndarray):
+                by = standardise(X, train, scale_floor)
+            else:
+                from optprobe.matrix.device import standardise_tensor
+
+                by = standardise_tensor(X, train, scale_floor)
+        except NotFiniteError as error:
+            half = "float16" in str(X.dtype) and "b" not in str(X.dtype)
+            hint = "; float16 overflows past 65504: cache in float32" if half else ""
+            raise ValueError(
+                f"X holds {error.value} at row {error.row}, column {error.column} "
+                f"({column_names[error.column]!r}); remove or replace it{hint}"
+            ) from error
+        data = Data(
+            X,
+            sign,
+            labels,
+            column_names,
+            train,
+            left,
+            values,
+            weighting,
+            given,
+            groups,
+            by,
+            scale_floor,
+        )
+        return cls(data, k, lam, loss)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss object."""
+        return get_loss(self.loss_name)
+
+    @property
+    def d(self) -> int:
+        """Number of columns of X, constant ones included."""
+        return len(self.data.names)
+
+    @property
+    def y(self) -> Float64[Array, "n"]:
+        """-1/+1 of the training rows."""
+        return self.data.y[self.data.train]
+
+    @property
+    def weights(self) -> Float64[Array, "n"]:
+        """Weights of the training rows, sum 1."""
+        return self.data.weights
+
+    @property
+    def matrix(self) -> DesignMatrix:
+        """Standardised training rows."""
+        return self.data.matrix
+
+    @property
+    def usable(self) -> Int[Array, "p"]:
+        """Columns that vary on the training rows, the only ones a support may hold."""
+        return np.flatnonzero(~self.data.by.constant)
+
+    @property
+    def constant_names(self) -> tuple[str, ...]:
+        """Names of the columns left out because they are constant on the training rows."""
+        return tuple(self.data.names[j] for j in np.flatnonzero(self.data.by.constant))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the data digest and the settings."""
+        settings = {
+            "data": self.data.digest,
+            "k": self.k,
+            "lam": self.lam,
+            "loss": self.loss_name,
+            "scale_floor": self.data.floor,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def with_k(self, k: int) -> Problem:
+        """The same probe with another cardinality, sharing the data."""
+        return replace(self, k=k)
+
+    def objective(
+        self, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
+    ) -> float:
+        """f(beta, b) in float64 from the source columns."""
+        scores = beta @ self.data.columns(support, self.data.train) + intercept
+        value = self.weights @ self.loss.value(self.y * scores)
+        return float(value + 0.5 * self.lam * (beta @ beta))
+
+
+def _checked_matrix(X: Any) -> Array | torch.Tensor:
+    """X as a two-dimensional float array or tensor, or an error that says what it is."""
+    if not isinstance(X, np.ndarray) and hasattr(X, "detach"):
+        if X.ndim != 2 or not X.dtype.is_floating_point:
+            raise TypeError(
+                f"X is a {X.ndim}-dimensional {X.dtype} tensor; pass rows x columns of floats"
+            )
+        on_host = X.device.type == "cpu" and str(X.dtype) != "torch.bfloat16"
+        return X.detach().numpy() if on_host else X.detach()
+    X = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if X.dtype == object:
+        raise TypeError("X is an object array (ragged or mixed); pass rows x columns of floats")
+    if X.dtype.kind in "biu":
+        X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
+    if X.dtype.kind != "f" or X.dtype.itemsize > 8:
+        raise TypeError(f"X has type {X.dtype}; pass float16, float32 or float64")
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(f"X has shape {X.shape}; pass a non-empty array, rows x columns")
+    return X
+
+
+def _signs(y: Any, rows: int) -> tuple[Float64[Array, "rows"], tuple[Any, Any]]:
+    """Labels as -1/+1 and the caller's two labels, the larger being positive."""
+    labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    if labels.dtype == object:
+        raise TypeError("y is an object array; pass numbers, booleans or strings of one type")
+    if labels.ndim != 1 or len(labels) != rows:
+        raise ValueError(f"y has shape {labels.shape} but X has {rows} rows; pass one label a row")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError(f"y holds NaN or infinity at row {int(np.argmin(np.isfinite(labels)))}")
+    found = np.unique(labels)
+    if len(found) != 2:
+        shown = ", ".join(repr(v) for v in found[:5].tolist())
+        raise ValueError(f"y holds {len(found)} distinct label(s) ({shown}); a probe needs two")
+    return np.where(labels == found[1], 1.0, -1.0), (found[0].item(), found[1].item())
+
+
+def _mask(test: Any, rows: int) -> Bool[Array, "rows"]:
+    """The held-out mask, all False without one."""
+    if test is None:
+        return np.zeros(rows, bool)
+    held = np.asarray(test)
+    if held.shape != (rows,):
+        raise ValueError(f"test has shape {held.shape} but X has {rows} rows; one flag a row")
+    if held.dtype != bool:
+        if held.dtype.kind not in "iu" or not np.isin(held, (0, 1)).all():
+            raise ValueError("test must be True (held out) or False for every row")
+        held = held.astype(bool)
+    if held.all():
+        raise ValueError("test holds out every row; leave some to train on")
+    return held
+
+
+def _names(names: Sequence[str] | None, d: int) -> tuple[str, ...]:
+    """Column names, by default the column numbers."""
+    if names is None:
+        return tuple(str(j) for j in range(d))
+    given = tuple(str(name) for name in names)
+    if len(given) != d:
+        raise ValueError(f"{len(given)} names for {d} columns; pass one name a column")
+    return given
+
+
+def _groups(groups: Any, held: Bool[Array, "rows"], rows: int) -> Array:
+    """Group of each row; no group may straddle the split."""
+    groups = np.asarray(groups)
+    if groups.shape != (rows,):
+        raise ValueError(f"groups has shape {groups.shape} but X has {rows} rows; one per row")
+    both = np.intersect1d(groups[held], groups[~held])
+    if len(both):
+        raise ValueError(
+            f"group {both[0].item()!r} has rows on both sides of the split ({len(both)} groups "
+            "do): the test score would leak; split by group"
+        )
+    return groups
+
+
+def _weights(
+    weights: Any, y: Float64[Array, "rows"], train: Int[Array, "n"], rows: int, labels: tuple
+) -> tuple[Float64[Array, "n"], Weights, Float64[Array, "rows"] | None]:
+    """Weights of the training rows (sum 1), where they come from, and the caller's own."""
+    sign = y[train]
+    for value, label in zip((-1.0, 1.0), labels, strict=True):
+        if not (sign == value).any():
+            raise ValueError(
+                f"no training row has the label {label!r}; a probe needs both classes there"
+            )
+    if isinstance(weights, str):
+        if weights == "balanced":
+            positive = sign > 0
+            count = np.where(positive, positive.sum(), (~positive).sum())
+            return 0.5 / count, "balanced", None
+        if weights == "uniform":
+            return np.full(len(train), 1.0 / len(train)), "uniform", None
+        raise ValueError(f"weights={weights!r}; pass 'balanced', 'uniform' or one number a row")
+    given = np.asarray(weights, np.float64)
+    if given.shape != (rows,):
+        raise ValueError(f"weights has shape {given.shape} but X has {rows} rows; one per row")
+    whole, given = given, given[train]
+    if not np.isfinite(given).all() or (given < 0).any():
+        raise ValueError("weights must be finite and not negative")
+    for value, label in zip((-1.0, 1.0), labels, strict=True):
+        if not (given[sign == value] > 0).any():
+            raise ValueError(f"the training rows of label {label!r} weigh nothing in all")
+    return given / math.fsum(given), "given", whole

@@ -1,0 +1,361 @@
+"""The perspective (Boolean) relaxation of a batch of tree nodes.
+
+    min over beta, b of  sum_i w_i l(m_i) + (lam/2) ||beta_S1||^2 + (lam/2) (||beta_F||_r^sp)^2
+
+with ||.||_r^sp the r-support norm (Argyriou, Foygel, Srebro 2012); its dual is
+max_a { sum w H(a) - g(S1) - top_r(g_F) }, the best bound a single dual point can give.
+
+Accelerated proximal gradient with adaptive restart (Beck and Teboulle 2009; O'Donoghue and Candes
+2015) on a working set of columns shared by the batch, so that every step is two matrix products.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int
+
+from optprobe.bounds import dual_points, sum_of_largest
+from optprobe.matrix import DesignMatrix
+from optprobe.support import Rows
+
+Array = np.ndarray
+
+ROUNDS, STEPS = 40, 10
+"""At most ROUNDS evaluations in float64, STEPS proximal steps in float32 between two of them."""
+
+PATIENCE = 8
+"""Rounds without progress after which a node keeps the bound it has."""
+
+SPARE = 24
+"""Columns in the working set beyond the r largest gains of a node."""
+
+HINGE_MU = 0.05
+"""First smoothing of the hinge, which costs up to 2 mu of the bound; it shrinks on the way."""
+
+
+def support_norm_prox(
+    c: Float64[Array, "batch p"],
+    free: Bool[Array, "batch p"],
+    remaining: Int[Array, "batch"],
+    rho: float,
+) -> tuple[Float64[Array, "batch p"], Float64[Array, "batch p"]]:
+    """Prox of (rho/2)(r-support norm)^2 on the free entries of each row: (beta, z).
+
+    z_j = clip(|c_j| theta - rho, 0, 1) with theta such that sum z = r; beta_j = c_j z_j / (z_j + rho).
+    theta is found exactly: sum z is piecewise linear in theta, its breakpoints are sorted.
+    Entries that are not free come back as 0.
+    """
+    size = np.where(free, np.abs(c), 0.0).astype(np.float64)
+    batch, p = size.shape
+    with np.errstate(divide="ignore"):
+        inverse = 1.0 / size
+    knots = np.concatenate([rho * inverse, (1.0 + rho) * inverse], axis=1)
+    slopes = np.concatenate([size, -size], axis=1)
+    order = np.argsort(knots, axis=1)
+    knots = np.take_along_axis(knots, order, axis=1)
+    slopes = np.cumsum(np.take_along_axis(slopes, order, axis=1), axis=1)
+    finite = np.isfinite(knots)
+    ends = np.where(finite, knots, 0.0)
+    rise = np.where(finite[:, 1:], slopes[:, :-1] * np.diff(ends, axis=1), 0.0)
+    total = np.concatenate([np.zeros((batch, 1)), np.cumsum(rise, axis=1)], axis=1)
+    # First breakpoint at which sum z reaches r; theta lies on the segment before it.
+    after = np.argmax((total >= remaining[:, None] - 1e-12) & finite, axis=1)
+    row = np.arange(batch)
+    before = np.maximum(after - 1, 0)
+    slope = np.maximum(slopes[row, before], 1e-300)
+    theta = ends[row, before] + (remaining - total[row, before]) / slope
+    reached = total.max(axis=1) >= remaining - 1e-12
+    theta = np.where(reached & (after > 0), theta, np.inf)
+    theta = np.where(remaining > 0, theta, 0.0)
+    with np.errstate(invalid="ignore"):
+        z = np.clip(size * theta[:, None] - rho, 0.0, 1.0)
+    z = np.where(size > 0.0, z, 0.0)
+    return np.where(z > 0.0, c * z / (z + rho), 0.0), z
+
+
+def support_norm_squared(
+    beta: Float64[Array, "batch p"],
+    free: Bool[Array, "batch p"],
+    remaining: Int[Array, "batch"],
+) -> tuple[Float64[Array, "batch"], Int[Array, "batch"]]:
+    """min { sum beta_j^2 / z_j : 0 <= z <= 1, sum z <= r } on the free entries, and q.
+
+    The minimiser saturates the q largest entries and shares the rest: with t the sum of the
+    others, z_j = |beta_j| (r - q) / t, where q is the smallest count that keeps every z_j <= 1.
+    """
+    size = np.sort(np.where(free, np.abs(beta), 0.0), axis=1)[:, ::-1]
+    tails = np.cumsum(size[:, ::-1], axis=1)[:, ::-1]
+    squares = np.cumsum(size * size, axis=1)
+    left = remaining[:, None] - np.arange(size.shape[1])
+    fits = (size * left <= tails) & (left > 0)
+    q = np.argmax(fits, axis=1)
+    row = np.arange(len(size))
+    saturated = np.where(q > 0, squares[row, q - 1], 0.0)
+    shared = tails[row, q] ** 2 / np.maximum(left[row, q], 1)
+    # Fewer free columns than r: every z is 1.
+    whole = np.where(remaining > 0, squares[:, -1], 0.0)
+    found = fits.any(axis=1)
+    return np.where(found, saturated + shared, whole), np.where(found, q, size.shape[1])
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A batch of tree nodes over the columns of one matrix."""
+
+    forced: Bool[Array, "batch d"]
+    free: Bool[Array, "batch d"]
+    remaining: Int[Array, "batch"]
+
+
+@dataclass
+class Relaxed:
+    """Where the relaxation of each node stands: a primal point and the best dual point so far.
+
+    The dual point is a(margins at (beta, intercept), mu), repaired; `beta` is rounded to float32
+    before it is evaluated, so that a certificate may store it in four bytes without loss.
+
+    Attributes:
+        beta, intercept, mu: the coefficients whose dual point is the best so far.
+        bound: its node bound; value, gain: its numbers (see `bounds.DualPoints`).
+        primal: the smallest relaxed objective seen, an upper bound on the relaxation's value.
+    """
+
+    beta: Float64[Array, "batch d"]
+    intercept: Float64[Array, "batch"]
+    mu: Float64[Array, "batch"]
+    bound: Float64[Array, "batch"]
+    value: Float64[Array, "batch"]
+    gain: Float64[Array, "batch d"]
+    primal: Float64[Array, "batch"]
+
+
+def relax(
+    matrix: DesignMatrix,
+    rows: Rows,
+    nodes: Nodes,
+    start: Float64[Array, "batch d"],
+    start_intercept: Float64[Array, "batch"],
+    cutoff: float,
+    *,
+    accuracy: float = 1e-6,
+) -> Relaxed:
+    """Bound every node of the batch, stopping early at those that pass the cutoff.
+
+    Args:
+        matrix: standardised columns, d of them.
+        rows: labels, weights, loss and ridge.
+        nodes: the batch.
+        start, start_intercept: first coefficients, e.g. the parent's.
+        cutoff: a node whose bound exceeds this is empty and needs no better bound.
+        accuracy: relative duality gap of the relaxation at which a node is done.
+    """
+    state = _State(matrix, rows, nodes, start, start_intercept)
+    state.evaluate(np.arange(len(start)))
+    live = state.unfinished(np.arange(len(start)), cutoff, accuracy)
+    for _ in range(ROUNDS):
+        if not len(live):
+            break
+        state.descend(live)
+        for node in live:
+            state.newton(int(node))
+        state.evaluate(live)
+        live = state.unfinished(live, cutoff, accuracy)
+    return state.best
+
+
+class _State:
+    """The iterates of one batch: `descend` moves them, `evaluate` turns them into bounds."""
+
+    def __init__(
+        self, matrix: DesignMatrix, rows: Rows, nodes: Nodes, start: Array, intercept: Array
+    ) -> None:
+        batch, d = start.shape
+        self.matrix, self.rows, self.nodes = matrix, rows, nodes
+        usable = nodes.forced | (nodes.free & (nodes.remaining[:, None] > 0))
+        self.beta = np.where(usable, start, 0.0)
+        self.intercept = intercept.copy()
+        self.mu = np.full(batch, HINGE_MU)
+        self.working = np.zeros(d, bool)
+        self.indices = np.empty(0, int)
+        self.block = self.single = np.empty((0, 0))
+        self.lipschitz = 0.0
+        self.stalled = np.zeros(batch, int)
+        low = np.full(batch, -np.inf)
+        self.best = Relaxed(
+            self.beta.copy(),
+            self.intercept.copy(),
+            self.mu.copy(),
+            low,
+            low.copy(),
+            np.zeros((batch, d)),
+            np.full(batch, np.inf),
+        )
+
+    def evaluate(self, live: Int[Array, "live"]) -> None:
+        """Primal value and dual bound of the live nodes, in float64 over every column."""
+        rows, nodes, best = self.rows, self.nodes, self.best
+        beta = self.beta[live].astype(np.float32).astype(np.float64)
+        intercept = self.intercept[live].astype(np.float32).astype(np.float64)
+        used = np.flatnonzero(beta.any(axis=0))
+        margin = (self.matrix.scores(used, beta[:, used]) + intercept[:, None]) * rows.y
+        used_mu = self.mu[live]
+        smooth = rows.loss.smoothed(used_mu[:, None])
+        points = dual_points(
+            self.matrix, smooth.dual(margin), rows.y, rows.w, rows.loss, rows.lam
+        )
+        forced, free, remaining = nodes.forced[live], nodes.free[live], nodes.remaining[live]
+        penalty = np.sum(np.where(forced, beta * beta, 0.0), axis=1)
+        penalty += support_norm_squared(beta, free, remaining)[0]
+        primal = rows.loss.value(margin) @ rows.w + 0.5 * rows.lam * penalty
+        best.primal[live] = np.minimum(best.primal[live], primal)
+        free_gain = np.where(free, points.gain, 0.0)
+        bound = points.value - np.sum(np.where(forced, points.gain, 0.0), axis=1)
+        bound -= np.array(
+            [sum_of_largest(g, int(r)) for g, r in zip(free_gain, remaining, strict=True)]
+        )
+        # Once the duality gap is mostly the smoothing's, smooth less.
+        self.mu[live] *= np.where(primal - bound < 3.0 * self.mu[live], 0.3, 1.0)
+        progress = bound - best.bound[live]
+        self.stalled[live] = np.where(
+            progress > 0.05 * (best.primal[live] - bound), 0, self.stalled[live] + 1
+        )
+        better = progress > 0.0
+        rows_better = live[better]
+        best.beta[rows_better] = beta[better]
+        best.intercept[rows_better] = intercept[better]
+        best.mu[rows_better] = used_mu[better]
+        best.bound[rows_better] = bound[better]
+        best.value[rows_better] = points.value[better]
+        best.gain[rows_better] = points.gain[better]
+        self._grow_working_set(live, points.gain, forced, free, remaining)
+
+    def _grow_working_set(
+        self, live: Array, gain: Array, forced: Array, free: Array, remaining: Array
+    ) -> None:
+        """Add every column that a live node uses or whose gain nearly reaches its r largest."""
+        wanted = forced.any(axis=0) | (self.beta[live] != 0.0).any(axis=0)
+        for g, f, r in zip(gain, free, remaining, strict=True):
+            members = np.flatnonzero(f)
+            if r <= 0 or not len(members):
+                continue
+            count = min(len(members), int(r) + SPARE)
+            top = members[np.argpartition(g[members], len(members) - count)[-count:]]
+            wanted[top] = True
+        if (wanted & ~self.working).any():
+            self.working |= wanted
+            self.indices = np.flatnonzero(self.working)
+            signed_block = self.matrix.columns(self.indices) * self.rows.y
+            self.block = np.concatenate([signed_block, self.rows.y[None]])
+            self.single = self.block.astype(np.float32)
+            weighted = self.single * self.rows.w.astype(np.float32)
+            self.lipschitz = _largest_eigenvalue(weighted @ self.single.T)
+
+    def descend(self, live: Int[Array, "live"]) -> None:
+        """STEPS accelerated proximal steps of the live nodes on the working set, in float32."""
+        rows, nodes = self.rows, self.nodes
+        smooth = rows.loss.smoothed(float(self.mu[live].min()))
+        rate = np.float32(1.0 / (smooth.lipschitz * self.lipschitz))
+        rho = rows.lam * float(rate)
+        forced = nodes.forced[live][:, self.indices]
+        free = nodes.free[live][:, self.indices]
+        remaining = nodes.remaining[live]
+        w = rows.w.astype(np.float32)
+        last = np.concatenate([self.beta[live][:, self.indices], self.intercept[live, None]], axis=1)
+        last = last.astype(np.float32)
+        ahead = last.copy()
+        momentum = np.ones(len(live), np.float32)
+        for _ in range(STEPS):
+            weighted = smooth.dual(ahead @ self.single) * w
+            moved = ahead + rate * (weighted @ self.single.T)
+            new = moved.copy()
+            shrunk, _ = support_norm_prox(moved[:, :-1], free, remaining, rho)
+            new[:, :-1] = np.where(forced, moved[:, :-1] / (1.0 + rho), shrunk)
+            uphill = np.sum((ahead - new) * (new - last), axis=1) > 0.0
+            momentum[uphill] = 1.0
+            following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
+            pull = ((momentum - 1.0) / following)[:, None]
+            ahead = new + pull * (new - last)
+            last, momentum = new, following
+        full = np.zeros((len(live), self.beta.shape[1]))
+        full[:, self.indices] = last[:, :-1]
+        self.beta[live] = full
+        self.intercept[live] = last[:, -1]
+
+    def newton(self, node: int) -> None:
+        """Newton on the face of the r-support norm that the node's iterate lies on.
+
+        On it the penalty is the quadratic (lam/2) (||beta_P||^2 + (s_Q . beta_Q)^2 / (r - q)),
+        P the forced and the q saturated columns, Q the other nonzero ones with signs s_Q. The
+        step is shortened until the relaxed objective itself falls.
+        """
+        rows, lam = self.rows, self.rows.lam
+        forced = self.nodes.forced[node, self.indices]
+        free = self.nodes.free[node, self.indices]
+        remaining = self.nodes.remaining[node : node + 1]
+        beta = self.beta[node, self.indices]
+        smooth = rows.loss.smoothed(float(self.mu[node]))
+
+        def penalty(trial: Array) -> float:
+            norm, _ = support_norm_squared(trial[None], free[None], remaining)
+            return 0.5 * lam * float(norm[0] + np.sum(trial[forced] ** 2))
+
+        _, q = support_norm_squared(beta[None], free[None], remaining)
+        size = np.where(free, np.abs(beta), 0.0)
+        shared = free & (beta != 0.0)
+        if q[0] > 0:
+            shared[np.argsort(-size, kind="stable")[: q[0]]] = False
+        active = np.flatnonzero(forced | (beta != 0.0))
+        block = self.block[np.append(active, len(self.indices))]
+        point = np.append(beta[active], self.intercept[node])
+        margin = point @ block
+        terms = smooth.terms(margin)
+        signs = np.append(np.where(shared, np.sign(beta), 0.0)[active], 0.0)
+        room = max(int(remaining[0]) - int(q[0]), 1)
+        ridge = np.append(np.where(shared, 0.0, lam)[active], 0.0)
+        gradient = ridge * point + lam / room * signs * (signs @ point)
+        gradient -= block @ (terms.dual * rows.w)
+        single = self.single[np.append(active, len(self.indices))]
+        curved = single * (terms.curvature * rows.w).astype(np.float32)
+        hessian = (curved @ single.T).astype(np.float64)
+        hessian += lam / room * np.outer(signs, signs)
+        hessian[np.diag_indices_from(hessian)] += ridge + 1e-7 * lam
+        step = -np.linalg.solve(hessian, gradient)
+        along = step @ block
+        trial = np.zeros_like(beta)
+
+        def objective(length: float) -> float:
+            trial[active] = point[:-1] + length * step[:-1]
+            return float(smooth.value(margin + length * along) @ rows.w) + penalty(trial)
+
+        before = objective(0.0)
+        for length in (1.0, 0.5, 0.2, 0.05):
+            if objective(length) < before:
+                self.beta[node, self.indices] = trial
+                self.intercept[node] = point[-1] + length * step[-1]
+                return
+
+    def unfinished(
+        self, live: Int[Array, "live"], cutoff: float, accuracy: float
+    ) -> Int[Array, "still"]:
+        """The live nodes that a better dual point could still help."""
+        best = self.best
+        bound, primal = best.bound[live], best.primal[live]
+        gap = primal - bound
+        done = (bound > cutoff) | (gap <= accuracy * np.abs(primal)) | (self.stalled[live] >= PATIENCE)
+        # The relaxation itself lies below the cutoff: a tight enough bound for fixing will do.
+        done |= (primal < cutoff) & (gap <= 0.05 * (cutoff - primal))
+        return live[~done]
+
+
+def _largest_eigenvalue(gram: Float[Array, "p p"]) -> float:
+    """Power iteration, with a margin for what a few steps miss."""
+    vector = np.ones(len(gram), gram.dtype)
+    norm = 1.0
+    for _ in range(20):
+        vector = gram @ vector
+        norm = float(np.linalg.norm(vector))
+        vector /= norm
+    return 1.05 * norm

@@ -1,0 +1,104 @@
+"""What a solve returns: the incumbent, why it stopped, what is claimed and what is verified."""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+if TYPE_CHECKING:
+    from optprobe.certificate import Certificate
+
+Array = np.ndarray
+Scope = Literal["all columns", "these candidates"]
+
+
+class Status(StrEnum):
+    """What came out."""
+
+    OPTIMAL = "optimal"  # the gap that was asked for is reached
+    FEASIBLE = "feasible"  # an incumbent with a larger gap; `Result.limit` says why
+
+
+class Limit(StrEnum):
+    """What stopped a solve before the gap was reached."""
+
+    TIME = "time"
+    NODES = "nodes"
+    MEMORY = "memory"
+    INTERRUPTED = "interrupted"
+    STALLED = "stalled"  # the method can do no more, e.g. bounds within rounding of each other
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: relative gap, seconds, nodes, bytes of open nodes.
+
+    Raises:
+        ValueError: a negative limit, or a gap that is not a number >= 0.
+    """
+
+    gap: float = 1e-4
+    time_s: float = np.inf
+    nodes: float = np.inf
+    memory_bytes: float = 2.0**31
+
+    def __post_init__(self) -> None:
+        for name in ("gap", "time_s", "nodes", "memory_bytes"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"{name}={value}: pass a number >= 0")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """lower <= optimum <= upper."""
+
+    lower: float
+    upper: float
+
+    @property
+    def gap(self) -> float:
+        """(upper - lower) / |upper|."""
+        return (self.upper - self.lower) / max(abs(self.upper), 1e-12)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A k-sparse probe with its bounds.
+
+    Attributes:
+        k: the cardinality solved for; the support may be smaller.
+        support: column numbers of X, increasing.
+        beta, intercept: coefficients on the standardised columns.
+        objective: f(beta, b), recomputed in float64 from the data.
+        status, limit: what came out, and what stopped the solve (None if nothing did).
+        claimed: the solver's bounds.
+        verified: the checker's bounds, None until a certificate has been checked.
+        scope: what the bounds cover, with `candidates` the number of columns.
+        time_s: wall-clock seconds of this k, the check not included.
+        statistics: counters of the method, for tables.
+        certificate: the proof, or None where the method gives none.
+    """
+
+    k: int
+    support: Int[Array, "s"]
+    beta: Float64[Array, "s"]
+    intercept: float
+    objective: float
+    status: Status
+    limit: Limit | None
+    claimed: Bounds
+    scope: Scope
+    candidates: int
+    nodes: int
+    time_s: float
+    method: str
+    backend: str | None = None
+    verified: Bounds | None = None
+    certificate: Certificate | None = field(default=None, repr=False)
+    statistics: dict[str, float] = field(default_factory=dict)

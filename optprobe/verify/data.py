@@ -1,0 +1,266 @@
+"""The data a certificate is checked against: digest, standardisation, and the columns of Z.
+
+Everything is computed here from X, y, the split and the weights; only the stored mean and scale are
+taken over, after they are found to agree with the training rows:
+
+    |mean - mean(x)| <= 1e-9 scale + rounding,   |scale / max(std(x), floor) - 1| <= 1e-9
+
+(the intercept is free, so the optimum does not depend on the mean at all).
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optprobe.verify.form import Claim, Refused
+from optprobe.verify.rounding import TINY, gamma
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64, Int, Shaped
+
+Array = np.ndarray
+
+BLOCK_BYTES = 2**24
+"""Size of a block of rows in float64."""
+
+HELD_BYTES = 2**28
+"""Z of the scope up to this size is kept in memory; past it, it is made again block by block."""
+
+AGREE = 1e-9
+"""Relative agreement asked of mean and scale."""
+
+
+def row_slices(rows: int, columns: int) -> Iterator[slice]:
+    """Consecutive slices of rows whose float64 block takes about BLOCK_BYTES."""
+    step = max(1, BLOCK_BYTES // (8 * max(1, columns)))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+@dataclass(frozen=True)
+class Source:
+    """X and the signs of its rows; `train` are the training rows, `weights` theirs, sum 1."""
+
+    X: Shaped[Array, "rows d"]
+    y: Float64[Array, "rows"]
+    train: Int[Array, "n"]
+    weights: Float64[Array, "n"]
+
+    def digest(self) -> str:
+        """SHA-256 of X (type, shape, bytes in C order), y, training rows and weights."""
+        hashed = hashlib.sha256()
+        little = self.X.dtype.newbyteorder("<")
+        hashed.update(f"{little.str}{self.X.shape}".encode())
+        for part in row_slices(*self.X.shape):
+            hashed.update(np.ascontiguousarray(self.X[part], little))
+        hashed.update(np.ascontiguousarray(self.y, "<f8"))
+        hashed.update(np.ascontiguousarray(self.train, "<i8"))
+        hashed.update(np.ascontiguousarray(self.weights, "<f8"))
+        return hashed.hexdigest()
+
+
+def source_of(X: Any, y: Any, test: Any, weights: Any, weighting: str) -> Source:
+    """X, y, split and weights as arrays; the certificate's weighting where none is passed.
+
+    Raises:
+        ValueError: X, y, test or weights cannot be what a probe is fitted to.
+        Refused: the certificate was made with weights that are not passed.
+    """
+    X = _matrix(X)
+    labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    if labels.shape != (len(X),):
+        raise ValueError(f"y has shape {labels.shape} but X has {len(X)} rows; one label a row")
+    found = np.unique(labels)
+    if len(found) != 2:
+        raise ValueError(f"y holds {len(found)} distinct label(s); a probe needs two")
+    sign = np.where(labels == found[1], 1.0, -1.0)
+    held = np.zeros(len(X), bool) if test is None else np.asarray(test)
+    if held.shape != (len(X),) or (held.dtype != bool and not np.isin(held, (0, 1)).all()):
+        raise ValueError(f"test must be True (held out) or False for each of the {len(X)} rows")
+    train = np.flatnonzero(~held.astype(bool))
+    positive = sign[train] > 0
+    if not positive.any() or positive.all():
+        raise ValueError("the training rows hold one class only; check y and test")
+    return Source(X, sign, train, _weights(weights, weighting, positive, train, len(X)))
+
+
+def _matrix(X: Any) -> Shaped[Array, "rows d"]:
+    if hasattr(X, "detach"):
+        X = X.detach().cpu()
+        X = (X.float() if str(X.dtype) == "torch.bfloat16" else X).numpy()
+    X = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if X.dtype.kind in "biu":
+        X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
+    if X.dtype.kind != "f" or X.dtype.itemsize > 8 or X.ndim != 2 or 0 in X.shape:
+        raise ValueError(f"X is {X.dtype}{X.shape}; pass float16, float32 or float64, rows x columns")
+    return X
+
+
+def _weights(
+    weights: Any, weighting: str, positive: Bool[Array, "n"], train: Int[Array, "n"], rows: int
+) -> Float64[Array, "n"]:
+    if weights is None:
+        if weighting == "given":
+            raise Refused("the certificate was made with given weights; pass the same weights=")
+        weights = weighting
+    if isinstance(weights, str):
+        if weights != weighting:
+            raise Refused(f"the certificate's weighting is {weighting!r}, not {weights!r}")
+        if weights == "balanced":
+            return 0.5 / np.where(positive, positive.sum(), (~positive).sum())
+        if weights == "uniform":
+            return np.full(len(train), 1.0 / len(train))
+        raise ValueError("weights='given' is no weighting; pass one number a row")
+    given = np.asarray(weights, np.float64)
+    if given.shape != (rows,):
+        raise ValueError(f"weights has shape {given.shape} but X has {rows} rows; one per row")
+    given = given[train]
+    total = math.fsum(given)
+    if not np.isfinite(total) or (given < 0).any() or total <= 0:
+        raise ValueError("weights must be finite, not negative, and not all zero")
+    return given / total
+
+
+def check_standardisation(
+    source: Source, claim: Claim, mean: Float64[Array, "d"], scale: Float64[Array, "d"]
+) -> Bool[Array, "d"]:
+    """Compare mean and scale with the training rows; returns which columns are constant there.
+
+    With e = x - mean of the certificate: mean(x) - mean = mean(e), var(x) = mean(e^2) - mean(e)^2.
+
+    Raises:
+        Refused: naming the first column that disagrees.
+    """
+    d, n = len(mean), len(source.train)
+    first, second = np.zeros(d), np.zeros(d)
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    for part in row_slices(n, d):
+        block = source.X[source.train[part]].astype(np.float64)
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+        block -= mean
+        first += block.sum(axis=0)
+        second += np.einsum("ij,ij->j", block, block)
+    if not (np.isfinite(low) & np.isfinite(high)).all():
+        raise Refused("X holds NaN or infinity in its training rows")
+    constant = low == high
+    shift = first / n
+    expected = np.maximum(np.sqrt(np.maximum(second / n - shift**2, 0.0)), claim.scale_floor)
+    # A mean summed in float64 may be off by this much, whoever sums it; squared in the scale.
+    noise = gamma(n) * np.maximum(np.abs(low), np.abs(high))
+    agree = np.abs(shift) <= AGREE * scale + noise
+    agree &= np.abs(scale - expected) <= AGREE * expected + noise**2 / expected
+    if not (agree | constant).all():
+        column = int(np.argmin(agree | constant))
+        raise Refused(
+            f"mean and scale of column {column} do not agree with the training rows: "
+            f"scale {scale[column]:.12g} against {expected[column]:.12g}, mean off by "
+            f"{shift[column]:.3g}"
+        )
+    return constant
+
+
+def check_scope(scope: Int[Array, "p"], claim: Claim, constant: Bool[Array, "d"]) -> None:
+    """No constant column in scope; "all columns" means every other one."""
+    if constant[scope].any():
+        column = int(scope[np.argmax(constant[scope])])
+        raise Refused(f"column {column} is in the scope but constant on the training rows")
+    missing = int((~constant).sum()) - len(scope)
+    if claim.scope == "all columns" and missing:
+        raise Refused(f"the scope is called 'all columns' but leaves out {missing} that vary")
+
+
+class Columns:
+    """Z of the scope, by position in the scope; rows reordered, the positive class first.
+
+    Attributes:
+        norm: an upper bound on ||z_j||_2, and one 0 more at the end, for padding.
+        peak: max_i |z_ij|, likewise.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        mean: Float64[Array, "d"],
+        scale: Float64[Array, "d"],
+        scope: Int[Array, "p"],
+    ) -> None:
+        positive = source.y[source.train] > 0
+        self._X, self._scope = source.X, scope
+        self._mean, self._scale = mean[scope], scale[scope]
+        self._train = np.concatenate([source.train[positive], source.train[~positive]])
+        self.n, self.p = len(self._train), len(scope)
+        self._held: Float64[Array, "q n"] | None = None
+        squares, self.peak = np.zeros(self.p + 1), np.zeros(self.p + 1)
+        small = 8 * self.n * self.p <= HELD_BYTES
+        held = np.zeros((self.p + 1, self.n)) if small else None
+        for part, block in self.blocks():
+            squares[:-1] += np.einsum("ij,ij->i", block, block)
+            self.peak[:-1] = np.maximum(self.peak[:-1], np.abs(block).max(axis=1))
+            if held is not None:
+                held[:-1, part] = block
+        self._held = held
+        self.norm = np.sqrt(squares) * (1.0 + gamma(self.n + 8)) + self.n * TINY
+        self.norm[-1] = 0.0
+
+    def blocks(
+        self, columns: Int[Array, "q"] | slice = slice(None)
+    ) -> Iterator[tuple[slice, Float64[Array, "q rows"]]]:
+        """Z^T of some columns, a slice of rows at a time."""
+        width = self._X.shape[1] if self._held is None else self.p
+        for part in row_slices(self.n, width):
+            if self._held is not None:
+                yield part, self._held[:-1, part][columns]
+                continue
+            block = self._X[self._train[part]][:, self._scope[columns]].astype(np.float64)
+            block -= self._mean[columns]
+            block /= self._scale[columns]
+            yield part, block.T
+
+    def scores(
+        self, columns: Int[Array, "q"], beta: Float64[Array, "batch q"]
+    ) -> Float64[Array, "batch n"]:
+        """beta Z_J^T."""
+        out = np.empty((len(beta), self.n))
+        for part, block in self.blocks(columns):
+            np.matmul(beta, block, out=out[:, part])
+        return out
+
+    def correlations(self, u: Float64[Array, "batch n"]) -> Float64[Array, "batch p"]:
+        """u Z."""
+        out = np.zeros((len(u), self.p))
+        for part, block in self.blocks():
+            out += u[:, part] @ block.T
+        return out
+
+    def gather(
+        self, supports: Int[Array, "batch k"]
+    ) -> tuple[Float64[Array, "q n"], Int[Array, "batch k"]]:
+        """Rows of Z^T that hold every column of `supports` (p meaning 0), and their numbers."""
+        if self._held is not None:
+            return self._held, supports
+        used, place = np.unique(supports, return_inverse=True)
+        block = np.zeros((len(used), self.n))
+        real = used[used < self.p]
+        for part, columns in self.blocks(real):
+            block[: len(real), part] = columns
+        return block, place.reshape(supports.shape)
+
+    def groups(self, supports: Int[Array, "m k"]) -> Iterator[slice]:
+        """Slices of supports whose columns `gather` can hold at once."""
+        most = len(supports) if self._held is not None else HELD_BYTES // (16 * self.n)
+        start = 0
+        while start < len(supports):
+            stop = len(supports)
+            while self._held is None and stop - start > 1:
+                if len(np.unique(supports[start:stop])) <= most:
+                    break
+                stop = start + (stop - start + 1) // 2
+            yield slice(start, stop)
+            start = stop

@@ -1,0 +1,118 @@
+"""The dual points and the fitted supports of a certificate, evaluated in batches.
+
+Both are (beta, b, mu). A dual point is multiplied with every column of the scope, and only when the
+walk asks for it, together with those it will ask for next; a fitted support with its own columns.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optprobe.verify.data import Columns
+from optprobe.verify.duals import Rows, box_point, duals, gains
+from optprobe.verify.rounding import gamma
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
+
+Array = np.ndarray
+
+BATCH, BATCH_ROWS = 64, 2**21
+"""At most so many dual points, and points x rows, in one matrix product."""
+
+FIT_ROWS = 2**16
+"""Fitted supports x rows handled at once."""
+
+CACHE_BYTES = 2**26
+"""Gains that are kept for nodes that come back to the same dual point."""
+
+
+class Points:
+    """`points[i]` is (value, gains over the scope) of dual point i, on the safe side.
+
+    Args:
+        columns, rows: the data.
+        arrays: of the certificate.
+        local: position in the scope of each column.
+        order: the dual points as the walk is expected to meet them.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        rows: Rows,
+        arrays: dict[str, Array],
+        local: Int[Array, "d"],
+        order: Int[Array, "used"],
+    ) -> None:
+        self._columns, self._rows, self._arrays, self._local = columns, rows, arrays, local
+        self._order = order
+        self._place = np.zeros(len(arrays["point_mu"]), np.int64)
+        self._place[order] = np.arange(len(order))
+        self._batch = max(1, min(BATCH, BATCH_ROWS // columns.n))
+        self._room = max(2 * self._batch, CACHE_BYTES // (8 * columns.p))
+        self._kept: OrderedDict[int, tuple[float, Array]] = OrderedDict()
+
+    def __getitem__(self, point: int) -> tuple[float, Float64[Array, "p"]]:
+        if point not in self._kept:
+            place = self._place[point]
+            ahead = self._order[place : place + 4 * self._batch].tolist()
+            new = [i for i in ahead if i not in self._kept][: self._batch]
+            for i, value, gain in zip(new, *self._evaluate(np.array(new)), strict=True):
+                self._kept[i] = (float(value), gain.copy())
+            while len(self._kept) > self._room:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(point)
+        return self._kept[point]
+
+    def _evaluate(
+        self, points: Int[Array, "batch"]
+    ) -> tuple[Float64[Array, "batch"], Float64[Array, "batch p"]]:
+        arrays, columns, rows = self._arrays, self._columns, self._rows
+        start = arrays["point_start"]
+        entries = np.concatenate([np.arange(start[i], start[i + 1]) for i in points])
+        owner = np.repeat(np.arange(len(points)), start[points + 1] - start[points])
+        used, place = np.unique(self._local[arrays["point_column"][entries]], return_inverse=True)
+        beta = np.zeros((len(points), len(used)))
+        np.add.at(beta, (owner, place), arrays["point_beta"][entries].astype(np.float64))
+        scores = columns.scores(used, beta) + arrays["point_intercept"][points, None]
+        batch = duals(rows, box_point(rows, scores, arrays["point_mu"][points]))
+        v = columns.correlations(batch.u)
+        gain = gains(batch, v, columns.norm[:-1], columns.peak[:-1], rows.lam)
+        # A point whose numbers overflow proves nothing: any finite gains do beside -infinity.
+        useless = ~np.isfinite(gain).all(axis=1)
+        return np.where(useless, -np.inf, batch.value), np.where(useless[:, None], 0.0, gain)
+
+
+def fit_bounds(
+    columns: Columns, rows: Rows, arrays: dict[str, Array], supports: Int[Array, "m k"]
+) -> Float64[Array, "m"]:
+    """Dual value at its own columns of every fitted support, rounded down.
+
+    Args:
+        columns, rows: the data.
+        arrays: of the certificate.
+        supports: `fit_support` as positions in the scope, p for padding.
+    """
+    bound = np.empty(len(supports))
+    k = supports.shape[1]
+    step = max(1, FIT_ROWS // columns.n)
+    for group in columns.groups(supports):
+        block, place = columns.gather(supports[group])
+        for first in range(group.start, group.stop, step):
+            part = slice(first, min(first + step, group.stop))
+            columns_of = supports[part]
+            gathered = block[place[first - group.start : part.stop - group.start]]
+            beta = arrays["fit_beta"][part].astype(np.float64)
+            scores = np.matmul(beta[:, None, :], gathered)[:, 0]
+            scores += arrays["fit_intercept"][part, None]
+            batch = duals(rows, box_point(rows, scores, arrays["fit_mu"][part]))
+            v = np.matmul(gathered, batch.u[:, :, None])[:, :, 0]
+            gain = gains(batch, v, columns.norm[columns_of], columns.peak[columns_of], rows.lam)
+            gain = np.where(columns_of < columns.p, gain, 0.0).sum(axis=1)
+            bound[part] = batch.value - gain - gamma(k + 16) * (np.abs(batch.value) + gain)
+    return np.where(np.isnan(bound), -np.inf, bound)

@@ -1,0 +1,57 @@
+"""Why a bound computed in floating point is a proof: the error of every number, and its sign.
+
+Assumed of the machine: IEEE double precision, rounding to nearest; sums and matrix products add
+their n products in any order, fused or not, but by no other formula (no Strassen); numpy's exp,
+log and log1p are within 4 ulp (relative 8u); sqrt is correctly rounded. u = 2^-53 and
+
+    gamma(n) = n u / (1 - n u)                                              [Higham 2002, lemma 3.1]
+
+bounds the relative error of n roundings in a row; every use below counts a few more than needed,
+which pays for the rounding of the allowances themselves. Underflow, gradual or to zero, costs less
+than TINY per operation.
+
+Data. Z is by definition the float64 rounding of (x - mean) / scale with the stored mean and scale;
+so are the weights w and the signs y what they are in float64. None of them carries an error.
+
+A dual point. a(m) is computed with whatever error, clipped into the box of the loss and scaled per
+class; the float64 numbers a_i that come out lie in the box (NaN becomes 0) and are from here on the
+exact dual point. What remains to bound is:
+
+ 1. Intercept condition. With A_c the sum of w a over class c and rho = |A_+ - A_-|, the point that
+    equals s a on the heavier class, s = 1 - rho / A_c, satisfies it exactly and lies in the box.
+    A sum of n products has error gamma(n) A_c, hence rho <= |computed| + gamma(n) (A_+ + A_-).
+    H is concave with H(0) = 0, so H(s a) >= s H(a): the entropy falls by at most (1 - s) times the
+    class's own, itself at most E, the sum of the absolute values of all its terms; and 1 - s <= 1.
+    v_j = sum w a y z_j moves by at most (1 - s) sum_c w a |z_ij| <= rho max_i |z_ij|.
+ 2. Entropy. sum w H(a) has error gamma(n) E, plus for the logistic loss 64 u sum w: a ln a and
+    (1-a) ln(1-a) are at most 1/e, a logarithm adds 8u relative, and replacing 1 - a by its
+    rounding moves r ln r by at most |r (1 + ln r)| u <= u: 16 u sum w, also in E of section 1.
+ 3. Correlations. v_j has error gamma(n) sum |w a z_ij| <= gamma(n) ||w a||_2 ||z_j||_2, both norms
+    rounded up.
+ 4. Gains. g_j = (|v_j| + its error)^2 / (2 lam), rounded up; sums of r gains have error
+    gamma(r) times the sum.
+
+So value - (1., 2.) is at most, and each g_j at least, the true number of a feasible dual point, and
+every difference value - sum g that is formed from them is charged gamma of its length times the sum
+of its absolute values.
+
+The incumbent. The margin m_i has error gamma(s) (sum_j |z_ij beta_j| + |b|); the loss does not
+increase, so its value at m_i minus that error is an upper bound; exp, log1p and the other operations
+of a loss add 64 u relative; `math.fsum` adds no more than one rounding.
+"""
+
+from __future__ import annotations
+
+U = 2.0**-53
+"""Unit roundoff of float64."""
+
+TINY = 2.0**-1000
+"""More than underflow can cost in one operation."""
+
+UP = 1.0 + 2.0**-48
+"""Factor that more than undoes a handful of roundings of a positive number."""
+
+
+def gamma(n: int) -> float:
+    """n u / (1 - n u): relative error of n roundings in a row."""
+    return n * U / (1.0 - n * U)

@@ -1,0 +1,257 @@
+"""The walk over the tree: its leaves cover every support of at most k columns of the scope.
+
+A node stands for the supports S with S1 in S, S - S1 in F, |S - S1| <= r. At its dual point
+
+    bound    = value - g(S1) - top_r(g_F)                  no support of the node is below
+    entering = bound + max(least of the top r - g_j, 0)    none of those that hold j is below
+    leaving  = bound + max(g_j - next after the top r, 0)  none of those without j is below
+
+Depth first, the smaller subtree first, so that at most log2 N nodes wait with their columns.
+"""
+
+# ruff: noqa: F722
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from optprobe.certificate import Kind
+from optprobe.verify.form import Refused
+from optprobe.verify.points import Points
+from optprobe.verify.rounding import gamma
+from optprobe.verify.survivors import Listed, surviving
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
+
+Array = np.ndarray
+
+
+@dataclass
+class Counts:
+    """What the walk met: nodes, bounded and enumerated leaves, supports fitted and excluded."""
+
+    nodes: int = 0
+    bounded: int = 0
+    enumerated: int = 0
+    fitted: int = 0
+    excluded: int = 0
+
+
+class Node(NamedTuple):
+    """Node number; S1 and F as positions in the scope, F increasing; r."""
+
+    number: int
+    forced: tuple[int, ...]
+    free: Int[Array, "f"]
+    remaining: int
+
+
+class Bounds(NamedTuple):
+    """Bounds of a node and of its children per free column, rounded down."""
+
+    bound: float
+    entering: Float64[Array, "f"] | float
+    leaving: Float64[Array, "f"] | float
+
+
+class Tree(NamedTuple):
+    """The tree's arrays, the fits as positions in the scope with their bounds, and the claim."""
+
+    arrays: dict[str, Array]
+    supports: Int[Array, "m k"]
+    fit_bounds: Float64[Array, "m"]
+    scope: Int[Array, "p"]
+    k: int
+    lower: float
+
+
+def node_bounds(
+    value: float, forced: Float64[Array, "s"], free: Float64[Array, "f"], remaining: int
+) -> Bounds:
+    """The three bounds from value and gains; with r = 0 or r >= |F| see `bounds.branch_bounds`."""
+    base = value - float(forced.sum())
+    size = len(free)
+    if remaining >= size:
+        top = float(free.sum())
+        smallest, runner_up = 0.0, 0.0
+    elif remaining == 0:
+        top, smallest, runner_up = 0.0, 0.0, math.inf
+    else:
+        order = np.partition(free, (size - remaining - 1, size - remaining))
+        smallest, runner_up = order[size - remaining], order[size - remaining - 1]
+        top = float(order[size - remaining :].sum())
+    slack = gamma(len(forced) + remaining + 16) * (abs(value) + float(forced.sum()) + 2.0 * top)
+    bound = base - top - slack
+    if math.isnan(bound):
+        bound = -math.inf
+    return Bounds(bound, bound + np.maximum(smallest - free, 0.0), bound + np.maximum(free - runner_up, 0.0))
+
+
+def preorder(arrays: dict[str, Array]) -> tuple[Int[Array, "reached"], Int[Array, "nodes"]]:
+    """Nodes in the order of the walk, and the size of every subtree."""
+    child = arrays["node_child"].tolist()
+    sizes = [1] * len(child)
+    for number in range(len(child) - 1, -1, -1):
+        for below in child[number]:
+            if below >= 0:
+                sizes[number] += sizes[below]
+    order, stack = [], [0]
+    while stack:
+        number = stack.pop()
+        order.append(number)
+        stack += sorted((c for c in child[number] if c >= 0), key=sizes.__getitem__, reverse=True)
+    return np.array(order), np.array(sizes)
+
+
+def point_order(arrays: dict[str, Array], order: Int[Array, "reached"]) -> Int[Array, "used"]:
+    """Dual points in the order in which the walk meets them first."""
+    points = arrays["node_point"][order]
+    points = points[points >= 0]
+    used, first = np.unique(points, return_index=True)
+    return used[np.argsort(first)].astype(np.int64)
+
+
+def walk(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
+    """Check every leaf.
+
+    Raises:
+        Refused: at the first leaf that is not covered.
+    """
+    counts = Counts()
+    child = tree.arrays["node_child"]
+    stack = [Node(0, (), np.arange(len(tree.scope)), tree.k)]
+    while stack:
+        node = stack.pop()
+        counts.nodes += 1
+        kind = tree.arrays["node_kind"][node.number]
+        point = int(tree.arrays["node_point"][node.number])
+        bound, value, gain = -math.inf, -math.inf, np.zeros(len(tree.scope))
+        if point >= 0:
+            value, gain = points[point]
+            bounds = node_bounds(value, gain[list(node.forced)], gain[node.free], node.remaining)
+            bound = bounds.bound
+            if bound >= tree.lower:
+                counts.bounded += 1
+                continue
+            node = _fixed(node, bounds, tree.lower)
+        if kind == Kind.BOUNDED:
+            raise Refused(
+                f"{_name(node, tree, 'bounded')} has the bound {bound:.12g}, below the claimed "
+                f"lower {tree.lower:.12g}"
+            )
+        if kind == Kind.ENUMERATED:
+            counts.enumerated += 1
+            _check_enumerated(node, value, gain, tree, counts)
+            continue
+        below = [node] if kind == Kind.FIX else _branches(node, tree)
+        reached = []
+        for side, state in enumerate(below):
+            if state is None:
+                continue
+            number = int(child[node.number, side])
+            if number < 0:
+                raise Refused(
+                    f"{_name(node, tree, kind_name(int(kind)))} has no child "
+                    f"{side}, so nothing covers the supports on that side"
+                )
+            reached.append(state._replace(number=number))
+        stack += sorted(reached, key=lambda state: sizes[state.number], reverse=True)
+    return counts
+
+
+def kind_name(kind: int) -> str:
+    """Lower-case name of a kind of node."""
+    return Kind(kind).name.lower()
+
+
+def _fixed(node: Node, bounds: Bounds, lower: float) -> Node:
+    """Free columns that every support below `lower` must hold join S1, those none may hold go."""
+    if node.remaining == 0:
+        return node._replace(free=node.free[:0])
+    join = bounds.leaving >= lower
+    stay = ~(join | (bounds.entering >= lower))
+    joined = tuple(node.free[join].tolist())
+    return node._replace(
+        forced=node.forced + joined,
+        free=node.free[stay],
+        remaining=node.remaining - len(joined),
+    )
+
+
+def _branches(node: Node, tree: Tree) -> list[Node | None]:
+    """Child states [forced in, forced out] of a BRANCH node, None for a side without supports."""
+    column = int(tree.arrays["node_column"][node.number])
+    position = int(np.searchsorted(tree.scope, column))
+    if position < len(tree.scope) and tree.scope[position] == column:
+        if position in node.forced:
+            return [node, None]
+        place = int(np.searchsorted(node.free, position))
+        if place < len(node.free) and node.free[place] == position:
+            free = np.delete(node.free, place)
+            inside = Node(node.number, (*node.forced, position), free, node.remaining - 1)
+            return [inside if node.remaining > 0 else None, node._replace(free=free)]
+    return [None, node]
+
+
+def _check_enumerated(
+    node: Node, value: float, gain: Float64[Array, "p"], tree: Tree, counts: Counts
+) -> None:
+    """Every S1 + T, |T| = min(r, |F|), is excluded by the dual point or among the good fits."""
+    first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
+    listed = tree.supports[first:last]
+    good = tree.fit_bounds[first:last] >= tree.lower
+    padding = len(tree.scope)
+    r = min(node.remaining, len(node.free))
+    forced = np.array(node.forced, np.int64)
+    order = node.free[np.argsort(-gain[node.free], kind="stable")]
+    total = float(gain[forced].sum())
+    slack = gamma(len(forced) + 16) * (abs(value) + total + abs(tree.lower))
+    budget = value - total - tree.lower - slack
+    members = Listed(listed[good], padding + 1)
+    fitted = 0
+    for places in surviving(gain[order], r, budget):
+        head = np.broadcast_to(forced, (len(places), len(forced)))
+        supports = np.sort(np.concatenate([head, order[places]], axis=1), axis=1)
+        if supports.shape[1] == tree.k:
+            found = members.contains(supports)
+        else:  # F has run out: one support, covered by any fit that holds it
+            inside = np.isin(listed[good], supports[0]).sum(axis=1)
+            found = np.array([(inside == supports.shape[1]).any()])
+        if not found.all():
+            _refuse_support(node, supports[np.argmin(found)], value, gain, tree)
+        fitted += len(supports)
+    counts.fitted += fitted
+    counts.excluded += math.comb(len(node.free), r) - fitted
+
+
+def _refuse_support(
+    node: Node, support: Int[Array, "s"], value: float, gain: Float64[Array, "p"], tree: Tree
+) -> None:
+    """Say which support of an enumerated node is not covered, and why."""
+    first, last = tree.arrays["node_fits"][node.number]
+    listed = tree.supports[first:last]
+    same = (np.isin(listed, support).sum(axis=1) == len(support)).nonzero()[0]
+    columns = tuple(tree.scope[support].tolist())
+    if len(same):
+        bound = float(tree.fit_bounds[first:last][same].max())
+        fault = f"its fit bounds the support {columns} by {bound:.12g} only, below"
+    else:
+        bound = value - float(gain[support].sum())
+        fault = f"the support {columns}, whose bound there is {bound:.12g}, is not fitted; it is below"
+    raise Refused(
+        f"{_name(node, tree, 'enumerated')}: {fault} the claimed lower {tree.lower:.12g}"
+    )
+
+
+def _name(node: Node, tree: Tree, kind: str) -> str:
+    """The node as a message names it."""
+    forced = tuple(tree.scope[list(node.forced)].tolist())
+    shown = f"{forced[:8]}" if len(forced) <= 8 else f"{forced[:8]} and {len(forced) - 8} more"
+    return (
+        f"node {node.number} ({kind}: columns {shown} forced in, {len(node.free)} free, "
+        f"at most {node.remaining} of them)"
+    )

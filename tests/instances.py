@@ -1,0 +1,58 @@
+"""Random small problems and their optimum by brute force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from optprobe.problem import Problem
+from optprobe.support import Rows, fit_supports, signed
+
+
+def random_problem(seed: int, loss: str | None = None) -> Problem:
+    """A small problem of a random kind: correlated, duplicated, imbalanced, weighted, heavy."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(25, 90)), int(rng.integers(5, 9))
+    factors = rng.standard_normal((n, 2))
+    X = factors @ rng.standard_normal((2, d)) * rng.uniform(0, 2) + rng.standard_normal((n, d))
+    if rng.random() < 0.3:
+        X[:, 1] = X[:, 0]  # duplicate columns
+    if rng.random() < 0.2:
+        X[:, 2] = 3.0  # a constant one
+    if rng.random() < 0.2:
+        X *= np.exp(rng.standard_normal((n, 1)))  # heavy rows
+    score = X[:, :3] @ rng.standard_normal(3) + rng.standard_normal(n) * rng.choice([0.0, 1.0])
+    y = score > np.quantile(score, rng.uniform(0.1, 0.9))
+    if y.all() or not y.any():
+        y[0] = not y[0]
+    weights = ("balanced", "uniform", rng.integers(0, 4, n) + 1e-3)[int(rng.integers(3))]
+    names = ("logistic", "hinge", "squared_hinge")
+    return Problem.of(
+        X.astype(rng.choice(["float32", "float64"])),
+        y,
+        k=int(rng.integers(1, min(5, d - 1) + 1)),
+        lam=float(10.0 ** rng.uniform(-3, 0)),
+        loss=loss or names[seed % 3],
+        weights=weights,
+    )
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best support of exactly min(k, usable) columns, and its value."""
+
+    value: float
+    support: tuple[int, ...]
+
+
+def brute_force(problem: Problem) -> Optimum:
+    """Fit every support of size k (smaller ones cannot be better)."""
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    columns = problem.usable
+    block = signed(problem.data.columns(columns, problem.data.train), rows)
+    supports = np.array(list(combinations(range(len(columns)), problem.k)))
+    fits = fit_supports(block, supports, rows)
+    best = int(np.argmin(fits.primal))
+    return Optimum(float(fits.primal[best]), tuple(columns[supports[best]].tolist()))
