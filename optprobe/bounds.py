@@ -20,12 +20,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int
 
 from optprobe.losses import Loss
 from optprobe.matrix import DesignMatrix
 
 Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class DualPoint:
+    """One dual point by its coefficients: a = a(margins at (beta, b), mu), repaired.
+
+    Sparse, and enough to recompute its bounds: this is what a certificate stores.
+
+    Attributes:
+        columns: where beta is not zero, increasing.
+        mu: smoothing of the hinge (the smooth losses ignore it).
+    """
+
+    columns: Int[Array, "p"]
+    beta: Float64[Array, "p"]
+    intercept: float
+    mu: float
+
+    def renumbered(self, columns: Int[Array, "d"]) -> DualPoint:
+        """The same point with column j called columns[j]."""
+        return DualPoint(columns[self.columns], self.beta, self.intercept, self.mu)
 
 
 @dataclass(frozen=True)

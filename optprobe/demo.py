@@ -71,8 +71,8 @@ def problem() -> Problem:
 
 def run(
     problem: Problem,
-    ks: Sequence[int] = KS,
-    limits: Limits = LIMITS,
+    ks: Sequence[int],
+    limits: Limits,
     log: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
     """Solve the path over k and compare every heuristic with it."""
@@ -97,54 +97,4 @@ def _rival(problem: Problem, result: Result, name: str, support: Int[Array, "s"]
         objective,
         objective / result.objective - 1.0,
         metrics.held_out(problem, support, beta, intercept),
-    )
-
-
-def findings(problem: Problem, steps: Sequence[Step], limits: Limits = LIMITS) -> list[str]:
-    """What was proven, over which columns, and what it says about the heuristics."""
-    usable = len(problem.usable)
-    sure = [s for s in steps if s.result.verified and s.result.verified.gap <= limits.gap + 1e-9]
-    lines: list[str] = []
-    if sure:
-        ks = ", ".join(str(step.result.k) for step in sure)
-        over = f"all {usable} neurons that vary on the training rows"
-        if sure[0].result.scope != "all columns":
-            over = f"{sure[0].result.candidates} candidate neurons of {usable}"
-        lines.append(
-            f"Certified for k = {ks}: no set of at most k neurons, out of {over}, has an objective "
-            f"more than {100.0 * limits.gap:g} % below the exact probe's. A checker that shares no "
-            "code with the solver recomputed every bound from the data."
-        )
-    for step in steps:
-        if step in sure:
-            continue
-        bounds = step.result.verified
-        held = "no bound was verified" if bounds is None else (
-            f"the certified gap is {100.0 * bounds.gap:.3g} %"
-        )  # fmt: skip
-        lines.append(f"k = {step.result.k} stopped before that ({step.result.limit}): {held}.")
-    lines += [_judge(name, steps) for name in (r.name for r in steps[0].rivals)] if steps else []
-    lines.append(
-        "The proof is about the training objective; scores on the test rows are measured, and a "
-        "probe that is optimal on one set of rows need not be the best on another."
-    )
-    return lines
-
-
-def _judge(name: str, steps: Sequence[Step]) -> str:
-    """One heuristic against the exact probes, in a sentence."""
-    found: list[int] = []
-    worst, at = 0.0, 0
-    for step in steps:
-        rival = next(r for r in step.rivals if r.name == name)
-        if set(rival.support.tolist()) == set(step.result.support.tolist()):
-            found.append(step.result.k)
-        elif rival.regret > worst:
-            worst, at = rival.regret, step.result.k
-    if len(found) == len(steps):
-        return f"{name}: the exact support at every k."
-    where = f"at k = {', '.join(map(str, found))}" if found else "at no k"
-    return (
-        f"{name}: the exact support {where}; at worst its objective is {100.0 * worst:.2f} % "
-        f"above the exact one (k = {at})."
     )

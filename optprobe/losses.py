@@ -11,10 +11,10 @@ optimization perspective" (BPV21).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float
 
 Array = np.ndarray
 
@@ -22,11 +22,12 @@ Array = np.ndarray
 class Terms(NamedTuple):
     """One pass over the margins: l(m), a(m) = -l'(m) and the curvature l''(m), shapes of m."""
 
-    value: Float64[Array, "*shape"]
-    dual: Float64[Array, "*shape"]
-    curvature: Float64[Array, "*shape"]
+    value: Float[Array, "*shape"]
+    dual: Float[Array, "*shape"]
+    curvature: Float[Array, "*shape"]
 
 
+@runtime_checkable
 class Loss(Protocol):
     """A convex, non-increasing loss of the margin m = y (x . beta + b)."""
 
@@ -45,23 +46,23 @@ class Loss(Protocol):
         """The box of the dual variable is [0, upper]."""
         ...
 
-    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """l(m), elementwise."""
         ...
 
-    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def dual(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """a(m), the maximiser of -a m + H(a), elementwise; l'(m) = -a(m)."""
         ...
 
-    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+    def terms(self, margin: Float[Array, "*shape"]) -> Terms:
         """l, a and l'' in one pass over the margins."""
         ...
 
-    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def conjugate(self, dual: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """H(a), elementwise, for a inside the box."""
         ...
 
-    def smoothed(self, mu: float) -> Loss:
+    def smoothed(self, mu: float | Array) -> Loss:
         """A smooth loss whose a(m) lies in the same box; the loss itself if it is smooth."""
         ...
 
@@ -74,16 +75,16 @@ class Logistic:
     lipschitz: float = 0.25
     upper: float = 1.0
 
-    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """ln(1 + e^-m) as max(-m, 0) + ln(1 + e^-|m|): no overflow at any margin."""
         return np.maximum(-margin, 0.0) + np.log1p(np.exp(-np.abs(margin)))
 
-    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def dual(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """1/(1 + e^m) from e^-|m|: no overflow at any margin."""
         small = np.exp(-np.abs(margin))
         return np.where(margin > 0.0, small, 1.0) / (1.0 + small)
 
-    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+    def terms(self, margin: Float[Array, "*shape"]) -> Terms:
         """One exponential and one logarithm for all three; absolute errors of 1e-15."""
         clipped = np.minimum(margin, 700.0)
         growth = np.exp(clipped)
@@ -91,13 +92,13 @@ class Logistic:
         dual = 1.0 / total
         return Terms(np.log(total) - clipped, dual, growth * dual * dual)
 
-    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def conjugate(self, dual: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Entropy, with 0 ln 0 = 0."""
         rest = 1.0 - dual
         tiny = np.finfo(float).tiny
         return -(dual * np.log(np.maximum(dual, tiny)) + rest * np.log(np.maximum(rest, tiny)))
 
-    def smoothed(self, mu: float) -> Loss:
+    def smoothed(self, mu: float | Array) -> Loss:
         """Smooth already: itself, whatever mu."""
         return self
 
@@ -110,24 +111,24 @@ class SquaredHinge:
     lipschitz: float = 2.0
     upper: float = np.inf
 
-    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """max(0, 1-m)^2."""
         return np.maximum(1.0 - margin, 0.0) ** 2
 
-    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def dual(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """2 max(0, 1-m)."""
         return 2.0 * np.maximum(1.0 - margin, 0.0)
 
-    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+    def terms(self, margin: Float[Array, "*shape"]) -> Terms:
         """The curvature is 2 below m = 1 and 0 above."""
         slack = np.maximum(1.0 - margin, 0.0)
         return Terms(slack * slack, 2.0 * slack, np.where(slack > 0.0, 2.0, 0.0))
 
-    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def conjugate(self, dual: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """a - a^2/4."""
         return dual - 0.25 * dual * dual
 
-    def smoothed(self, mu: float) -> Loss:
+    def smoothed(self, mu: float | Array) -> Loss:
         """Smooth enough (l' is Lipschitz): itself, whatever mu."""
         return self
 
@@ -140,23 +141,23 @@ class Hinge:
     lipschitz: float = np.inf
     upper: float = 1.0
 
-    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """max(0, 1-m)."""
         return np.maximum(1.0 - margin, 0.0)
 
-    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def dual(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """1 below the kink, 0 above it (every a in [0, 1] is a maximiser on it)."""
         return np.where(margin < 1.0, 1.0, 0.0)
 
-    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+    def terms(self, margin: Float[Array, "*shape"]) -> Terms:
         """The curvature is 0 wherever it exists."""
         return Terms(self.value(margin), self.dual(margin), np.zeros_like(margin))
 
-    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def conjugate(self, dual: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The identity."""
         return dual
 
-    def smoothed(self, mu: float) -> Loss:
+    def smoothed(self, mu: float | Array) -> Loss:
         """The hinge on its central path: dual points within 2 mu of the best."""
         return BarrierHinge(mu=mu)
 
@@ -178,30 +179,30 @@ class BarrierHinge:
         """1/(8 mu), the curvature at m = 1."""
         return float(1.0 / (8.0 * np.min(self.mu)))
 
-    def value(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """-a m + a + mu (ln a + ln(1-a)) at the maximising a."""
         dual = self.dual(margin)
         return dual * (1.0 - margin) + self.mu * np.log(dual * self.dual(2.0 - margin))
 
-    def dual(self, margin: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def dual(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Without cancellation: a(t) = 1 - a(-t), and the formula holds for t >= 0."""
         distance = np.abs(margin - 1.0)
         root = np.sqrt(distance * distance + 4.0 * self.mu * self.mu)
         small = 2.0 * self.mu / (distance + 2.0 * self.mu + root)
         return np.where(margin >= 1.0, small, 1.0 - small)
 
-    def terms(self, margin: Float64[Array, "*shape"]) -> Terms:
+    def terms(self, margin: Float[Array, "*shape"]) -> Terms:
         """The curvature is 1 / (mu/a^2 + mu/(1-a)^2)."""
         dual, rest = self.dual(margin), self.dual(2.0 - margin)
         value = dual * (1.0 - margin) + self.mu * np.log(np.maximum(dual * rest, 1e-300))
         square = (dual * rest) ** 2
         return Terms(value, dual, square / (self.mu * (dual * dual + rest * rest)))
 
-    def conjugate(self, dual: Float64[Array, "*shape"]) -> Float64[Array, "*shape"]:
+    def conjugate(self, dual: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The hinge's own H(a) = a: these points are used to bound the hinge."""
         return dual
 
-    def smoothed(self, mu: float) -> Loss:
+    def smoothed(self, mu: float | Array) -> Loss:
         """The hinge smoothed by another mu."""
         return BarrierHinge(mu=mu)
 

@@ -37,11 +37,11 @@ HINGE_MU = 0.05
 
 
 def support_norm_prox(
-    c: Float64[Array, "batch p"],
+    c: Float[Array, "batch p"],
     free: Bool[Array, "batch p"],
     remaining: Int[Array, "batch"],
     rho: float,
-) -> tuple[Float64[Array, "batch p"], Float64[Array, "batch p"]]:
+) -> tuple[Float[Array, "batch p"], Float64[Array, "batch p"]]:
     """Prox of (rho/2)(r-support norm)^2 on the free entries of each row: (beta, z).
 
     z_j = clip(|c_j| theta - rho, 0, 1) with theta such that sum z = r; beta_j = c_j z_j / (z_j + rho).

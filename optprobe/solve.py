@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Int
 
-from optprobe.engine.interrupt import Interrupt
 from optprobe.engine.native import Memory, Outcome, branch_and_bound
+from optprobe.heuristics.local_search import Incumbent, greedy, swap
+from optprobe.mip.outer_approximation import outer_approximation
 from optprobe.prefilter import best_columns
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Result, Scope, Status
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Method = Literal["bnb", "oa"]
 Log = Callable[[str], None]
+
+PROOF_S = 1.0
+"""Seconds that the proof of a backend's answer gets even when the backend used all its time."""
 
 
 def solve(
@@ -112,18 +116,12 @@ def _path(
     """The generator behind `solve_path`, once its arguments have been checked."""
     memory = Memory()
     for problem in problems:
-        with Interrupt() as interrupt:
-            started = time.monotonic()
-            if method == "bnb":
-                result = _native(problem, columns, limits, memory, log, interrupt, started)
-            else:
-                result = _outer(
-                    problem, columns, backend, limits, seed, memory, log, interrupt, started
-                )
-        if check and result.certificate is not None:
-            result = with_verdict(problem, result)
-        yield result
-        if interrupt.raised:
+        if method == "bnb":
+            result = _native(problem, columns, limits, memory, log)
+        else:
+            result = _outer(problem, columns, backend, limits, seed, memory, log)
+        yield with_verdict(problem, result) if check else result
+        if result.limit is Limit.INTERRUPTED:
             return
 
 
@@ -132,37 +130,24 @@ def _scope(problem: Problem, columns: Int[Array, "p"]) -> Scope:
 
 
 def _native(
-    problem: Problem,
-    columns: Int[Array, "p"],
-    limits: Limits,
-    memory: Memory,
-    log: Log | None,
-    interrupt: Interrupt,
-    started: float,
+    problem: Problem, columns: Int[Array, "p"], limits: Limits, memory: Memory, log: Log | None
 ) -> Result:
     """Run the native engine and write its certificate."""
-    outcome = branch_and_bound(
-        problem, columns, limits, memory=memory, log=log, stop=lambda: interrupt.raised
-    )
-    support = outcome.incumbent.support
-    beta, intercept, upper = polish(problem, support)
-    lower = min(outcome.lower, upper)
-    reached = upper - lower <= limits.gap * abs(upper) * (1.0 + 1e-9)
-    status, limit = _ending(reached, outcome.limit)
-    scope = _scope(problem, columns)
-    certificate = outcome.proof.certificate(
-        problem, scope, columns, support, beta, intercept, lower, upper, "bnb"
-    )
+    started = time.monotonic()
+    outcome = branch_and_bound(problem, columns, limits, memory=memory, log=log)
+    certificate, bounds = _certified(problem, columns, outcome, "bnb")
+    status, limit = _ending(bounds, limits.gap, outcome.limit)
+    header = certificate.arrays
     return Result(
         k=problem.k,
-        support=support,
-        beta=beta,
-        intercept=intercept,
-        objective=upper,
+        support=header["support"].astype(int),
+        beta=header["beta"],
+        intercept=float(header["intercept"][0]),
+        objective=bounds.upper,
         status=status,
         limit=limit,
-        claimed=Bounds(lower, upper),
-        scope=scope,
+        claimed=bounds,
+        scope=_scope(problem, columns),
         candidates=len(columns),
         nodes=outcome.nodes,
         time_s=time.monotonic() - started,
@@ -172,19 +157,87 @@ def _native(
     )
 
 
-def _ending(reached: bool, limit: Limit | None) -> tuple[Status, Limit | None]:
-    """Optimal within the gap, or feasible with what stopped it."""
-    if reached:
+def _outer(
+    problem: Problem,
+    columns: Int[Array, "p"],
+    backend: str,
+    limits: Limits,
+    seed: int,
+    memory: Memory,
+    log: Log | None,
+) -> Result:
+    """Outer approximation on a MIP backend, then a proof of its answer that can be checked.
+
+    The backend's bound is a claim. The proof is a tree over the dual points of the cuts and what
+    the native engine adds to them, in the time that the backend left (at least PROOF_S).
+    """
+    started = time.monotonic()
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    first = greedy(problem.matrix, rows, problem.k, columns)
+    first = swap(problem.matrix, rows, first, columns)
+    answer = outer_approximation(
+        problem,
+        columns,
+        backend=backend,
+        limits=limits,
+        seed=seed,
+        start=[first.support, *memory.supports],
+        log=log,
+    )
+    memory.supports.append(answer.support)
+    left = max(limits.time_s - (time.monotonic() - started), PROOF_S)
+    known = Memory(points=list(answer.points), supports=[answer.support])
+    proof_limits = replace(limits, time_s=left)
+    outcome = branch_and_bound(problem, columns, proof_limits, memory=known, log=log)
+    certificate, _ = _certified(problem, columns, outcome, f"oa+{backend}")
+    return Result(
+        k=problem.k,
+        support=answer.support,
+        beta=answer.beta,
+        intercept=answer.intercept,
+        objective=answer.objective,
+        status=answer.status,
+        limit=answer.limit,
+        claimed=answer.claimed,
+        scope=_scope(problem, columns),
+        candidates=len(columns),
+        nodes=answer.nodes,
+        time_s=time.monotonic() - started,
+        method="oa",
+        backend=backend,
+        statistics={**answer.statistics, "proof_nodes": float(outcome.nodes)},
+        certificate=certificate,
+    )
+
+
+def _certified(
+    problem: Problem, columns: Int[Array, "p"], outcome: Outcome, method: str
+) -> tuple[Certificate, Bounds]:
+    """The certificate of a search, its incumbent refitted on the source columns."""
+    support = outcome.incumbent.support
+    beta, intercept, upper = polish(problem, outcome.incumbent)
+    bounds = Bounds(min(outcome.lower, upper), upper)
+    certificate = outcome.proof.certificate(
+        problem, _scope(problem, columns), columns, support, beta, intercept, bounds, method
+    )
+    return certificate, bounds
+
+
+def _ending(bounds: Bounds, gap: float, limit: Limit | None) -> tuple[Status, Limit | None]:
+    """Optimal within the gap (up to rounding), or feasible with what stopped it."""
+    if bounds.gap <= gap * (1.0 + 1e-9):
         return Status.OPTIMAL, None
     return Status.FEASIBLE, limit or Limit.STALLED
 
 
-def polish(problem: Problem, support: Int[Array, "s"]) -> tuple[Array, float, float]:
+def polish(problem: Problem, found: Incumbent) -> tuple[Array, float, float]:
     """Coefficients, intercept and objective of a support, from the source columns in float64."""
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
-    fits = fit_support(problem.data.columns(support, problem.data.train), rows)
-    beta, intercept = fits.beta[0], float(fits.intercept[0])
-    return beta, intercept, problem.objective(support, beta, intercept)
+    columns = problem.data.columns(found.support, problem.data.train)
+    start = np.append(found.beta, found.intercept)
+    solution = fit_support(columns, rows, start).solution[0]
+    beta, intercept = solution[:-1], float(solution[-1])
+    return beta, intercept, problem.objective(found.support, beta, intercept)
 
 
 def judge(problem: Problem, certificate: Certificate) -> Verdict:
@@ -202,10 +255,9 @@ def with_verdict(problem: Problem, result: Result) -> Result:
     Raises:
         RuntimeError: the checker refused our own certificate, which is a defect worth a report.
     """
-    assert_certificate = result.certificate
-    if assert_certificate is None:
+    if result.certificate is None:
         return result
-    verdict = judge(problem, assert_certificate)
+    verdict = judge(problem, result.certificate)
     if not verdict.valid:
         raise RuntimeError(
             f"the checker refused the certificate for k={problem.k}: {verdict.reason}; "

@@ -27,11 +27,11 @@ RELATIVE_GAP = 1e-11
 HINGE_GAP = 5e-10
 """The same for the hinge."""
 
-STORED_MU = 2e-9
-"""Smoothing, relative to the objective, at which a hinge fit is stored as (beta, b, mu).
+STORED_MU = 1e-8
+"""Smallest smoothing, relative to the objective, at which a hinge fit is stored as (beta, b, mu).
 
-Margins carry rounding errors of 1e-16, which a(m) magnifies by 1/(8 mu): a smaller mu would cost
-more than the 2 mu it saves.
+Margins carry rounding errors of 1e-16, which a(m) magnifies by 1/(8 mu): with a smaller mu the
+coefficients would not reproduce their dual value, and it costs only 2 mu.
 """
 
 CENTRING = 10
@@ -59,7 +59,8 @@ class Fits:
     """Fits of a batch of supports of one size.
 
     Attributes:
-        beta, intercept: the coefficients, in the order of each support.
+        beta, intercept: coefficients whose dual point is the best, in the order of each support.
+        solution: coefficients, intercept last, that attain `primal`.
         primal: the smallest objective seen, an upper bound on P(S).
         dual: value of the dual point a(m) at the coefficients, a lower bound on P(S) that the
             coefficients alone prove.
@@ -71,6 +72,7 @@ class Fits:
 
     beta: Float64[Array, "batch k"]
     intercept: Float64[Array, "batch"]
+    solution: Float64[Array, "batch q"]
     primal: Float64[Array, "batch"]
     dual: Float64[Array, "batch"]
     mu: Float64[Array, "batch"]
@@ -88,6 +90,7 @@ class Fits:
         return Fits(
             self.beta[at],
             self.intercept[at],
+            self.solution[at],
             self.primal[at],
             self.dual[at],
             self.mu[at],
@@ -105,7 +108,7 @@ def fit_supports(
     supports: Int[Array, "batch k"],
     rows: Rows,
     *,
-    start: Float64[Array, "batch q"] | None = None,
+    start: Float64[Array, "batch k+1"] | None = None,
     cutoff: float = np.inf,
 ) -> Fits:
     """Fit every support, giving up on those whose dual value passes the cutoff.
@@ -120,18 +123,20 @@ def fit_supports(
     batch, k = supports.shape
     full = np.concatenate([supports, np.full((batch, 1), len(block) - 1)], axis=1)
     theta = np.zeros((batch, k + 1)) if start is None else start.copy()
+    solution = np.empty_like(theta)
     primal, dual, mu, lower = (np.empty(batch) for _ in range(4))
     step = max(1, CHUNK // block.shape[1])
     for first in range(0, batch, step):
         part = slice(first, first + step)
         state = _fit_chunk(block, full[part], rows, theta[part], cutoff)
-        theta[part], primal[part], dual[part] = state.theta, state.primal, state.dual
+        theta[part], solution[part] = state.theta, state.solution
+        primal[part], dual[part] = state.primal, state.dual
         mu[part], lower[part] = state.mu, state.lower
-    return Fits(theta[:, :k], theta[:, k], primal, dual, mu, lower)
+    return Fits(theta[:, :k], theta[:, k], solution, primal, dual, mu, lower)
 
 
 def fit_support(
-    columns: Float64[Array, "k n"], rows: Rows, start: Float64[Array, "q"] | None = None
+    columns: Float64[Array, "k n"], rows: Rows, start: Float64[Array, "k+1"] | None = None
 ) -> Fits:
     """Fit one support to full accuracy, with its dual point; a batch of one."""
     size = len(columns)
@@ -142,6 +147,7 @@ def fit_support(
     return Fits(
         theta[:, :size],
         theta[:, size],
+        state.solution,
         state.primal,
         state.dual,
         state.mu,
@@ -155,6 +161,7 @@ class _State:
     """What both methods return for a chunk; see `Fits`. `point` is not repaired."""
 
     theta: Array
+    solution: Array
     primal: Array
     dual: Array
     mu: Array
@@ -183,6 +190,7 @@ def _newton(block: Array, full: Array, rows: Rows, theta: Array, cutoff: float) 
     slope = np.zeros(batch)
     length = np.ones(batch)
     best_theta, best_dual = theta.copy(), np.full(batch, -np.inf)
+    solution = theta.copy()
     primal = np.full(batch, np.inf)
     live = np.arange(batch)
     for _ in range(STEPS):
@@ -202,7 +210,8 @@ def _newton(block: Array, full: Array, rows: Rows, theta: Array, cutoff: float) 
         best_dual[live[better]] = dual[better]
         point[live[better]] = terms.dual[better]
         best_theta[live[better]] = at[better]
-        primal[live] = np.minimum(primal[live], value)
+        lowest = value < primal[live]
+        primal[live[lowest]], solution[live[lowest]] = value[lowest], at[lowest]
         gradient = at * ridge - np.matmul(gathered, weighted[:, :, None])[:, :, 0]
         curved = gathered * (terms.curvature * rows.w)[:, None, :]
         hessian = np.matmul(curved, gathered.transpose(0, 2, 1))
@@ -223,7 +232,7 @@ def _newton(block: Array, full: Array, rows: Rows, theta: Array, cutoff: float) 
         if not len(live):
             break
         theta[live] = base[live] + length[live, None] * move[live]
-    return _State(best_theta, primal, best_dual, np.zeros(batch), best_dual, point)
+    return _State(best_theta, solution, primal, best_dual, np.zeros(batch), best_dual, point)
 
 
 def _dual_value(gathered: Array, dual: Array, rows: Rows) -> Array:
@@ -245,7 +254,7 @@ def _interior_point(block: Array, full: Array, rows: Rows, theta: Array, cutoff:
     ridge[-1] = 0.0
     w = rows.w
     theta = theta.copy()
-    best, best_mu = theta.copy(), np.ones(batch)
+    best, solution, best_mu = theta.copy(), theta.copy(), np.ones(batch)
     primal, best_dual = np.full(batch, np.inf), np.full(batch, -np.inf)
     lower, held = best_dual.copy(), np.zeros((batch, block.shape[1]))
     centred = np.zeros(batch, int)  # centring steps taken at STORED_MU
@@ -259,11 +268,12 @@ def _interior_point(block: Array, full: Array, rows: Rows, theta: Array, cutoff:
     for _ in range(STEPS):
         mu = 0.5 * ((a * z + (1.0 - a) * u) @ w)
         value = rows.loss.value(margin) @ w + 0.5 * (at * at) @ ridge
-        primal[live] = np.minimum(primal[live], value)
+        lowest = value < primal[live]
+        primal[live[lowest]], solution[live[lowest]] = value[lowest], at[lowest]
         if np.isfinite(cutoff) or (centred[live] > 0).any():
             path = BarrierHinge(np.maximum(mu, 1e-300)[:, None]).dual(margin)
             dual = _dual_value(gathered, path, rows)
-            better = dual > best_dual[live]
+            better = (dual > best_dual[live]) & (mu >= 0.5 * STORED_MU * primal[live])
             best_dual[live[better]], best_mu[live[better]] = dual[better], mu[better]
             best[live[better]] = at[better]
         if (centred[live] >= CENTRING).any():
@@ -320,4 +330,5 @@ def _interior_point(block: Array, full: Array, rows: Rows, theta: Array, cutoff:
         at = at + pace * step
         margin = margin + pace * d_margin
         a, z, u = a + pace * da, z + pace * dz, u + pace * du
-    return _State(best, primal, best_dual, best_mu, np.maximum(lower, best_dual), held)
+    lower = np.maximum(lower, best_dual)
+    return _State(best, solution, primal, best_dual, best_mu, lower, held)

@@ -41,9 +41,10 @@ def random_problem(seed: int, loss: str | None = None) -> Problem:
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best support of exactly min(k, usable) columns, and its value."""
+    """The best support, its objective, and a lower bound on every support's optimum."""
 
     value: float
+    lower: float
     support: tuple[int, ...]
 
 
@@ -55,4 +56,5 @@ def brute_force(problem: Problem) -> Optimum:
     supports = np.array(list(combinations(range(len(columns)), problem.k)))
     fits = fit_supports(block, supports, rows)
     best = int(np.argmin(fits.primal))
-    return Optimum(float(fits.primal[best]), tuple(columns[supports[best]].tolist()))
+    lower = float(fits.lower.min())
+    return Optimum(float(fits.primal[best]), lower, tuple(columns[supports[best]].tolist()))

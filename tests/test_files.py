@@ -60,7 +60,9 @@ def test_columns_first_arrays_are_mapped_as_they_are(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.X, content["X"])
 
 
-@pytest.mark.parametrize("names", [np.array(["a", "b", "c", "d"]), np.array([b"a", b"b", b"c", b"d"])])
+@pytest.mark.parametrize(
+    "names", [np.array(["a", "b", "c", "d"]), np.array([b"a", b"b", b"c", b"d"])]
+)
 def test_names_become_strings(tmp_path, names):
     found = read(save(tmp_path / "a.npz", arrays() | {"names": names}))
     assert found.names == ("a", "b", "c", "d")

@@ -11,7 +11,7 @@ import typer
 from optprobe.cli import common
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.table import Table
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optprobe.demo import Rival, Step
     from optprobe.metrics import Metrics
     from optprobe.problem import Problem
+    from optprobe.result import Limits
 
 
 def demo(
@@ -38,11 +39,13 @@ def demo(
         console = common.console()
         console.print(job.ABOUT, "\n", soft_wrap=False)
         problem = job.problem()
-        steps = _collect(job.run(problem, log=common.progress(False)), problem, results)
+        steps = _collect(
+            job.run(problem, job.KS, job.LIMITS, common.progress(False)), problem, results
+        )
         if not steps:
             raise KeyboardInterrupt
         console.print(comparison(problem, steps))
-        for line in job.findings(problem, steps):
+        for line in findings(problem, steps, job.LIMITS):
             console.print(f"- {line}", markup=False)
         figure = out / "heuristic_vs_exact.png"
         _plot(figure, steps)
@@ -112,6 +115,59 @@ def comparison(problem: Problem, steps: list[Step]) -> Table:
 def _scores(test: Metrics | None) -> tuple[str, str]:
     """F1 and AUC on the test rows."""
     return ("-", "-") if test is None else (f"{test.f1:.3f}", f"{test.roc_auc:.3f}")
+
+
+def findings(problem: Problem, steps: Sequence[Step], limits: Limits) -> list[str]:
+    """What was proven, over which columns, and what it says about the heuristics."""
+    from optprobe.cli.output import certified
+
+    usable = len(problem.usable)
+    sure = [step for step in steps if certified(step.result, limits.gap)]
+    gap = max((step.result.verified.gap for step in sure if step.result.verified), default=0.0)
+    lines: list[str] = []
+    if sure:
+        ks = ", ".join(str(step.result.k) for step in sure)
+        over = f"all {usable} neurons that vary on the training rows"
+        if sure[0].result.scope != "all columns":
+            over = f"{sure[0].result.candidates} candidate neurons of {usable}"
+        lines.append(
+            f"Certified for k = {ks}: no set of at most k neurons, out of {over}, has an objective "
+            f"more than {100.0 * gap:.2g} % below the exact probe's. A checker that shares no code "
+            "with the solver recomputed every bound from the data."
+        )
+    for step in steps:
+        if certified(step.result, limits.gap):
+            continue
+        bounds = step.result.verified
+        held = "no bound was verified" if bounds is None else (
+            f"the certified gap is {100.0 * bounds.gap:.3g} %"
+        )  # fmt: skip
+        lines.append(f"k = {step.result.k} stopped before that ({step.result.limit}): {held}.")
+    lines += [_judge(name, steps) for name in (r.name for r in steps[0].rivals)] if steps else []
+    lines.append(
+        "The proof is about the training objective; scores on the test rows are measured, and a "
+        "probe that is optimal on one set of rows need not be the best on another."
+    )
+    return lines
+
+
+def _judge(name: str, steps: Sequence[Step]) -> str:
+    """One heuristic against the exact probes, in a sentence."""
+    found: list[int] = []
+    worst, at = 0.0, 0
+    for step in steps:
+        rival = next(r for r in step.rivals if r.name == name)
+        if set(rival.support.tolist()) == set(step.result.support.tolist()):
+            found.append(step.result.k)
+        elif rival.regret > worst:
+            worst, at = rival.regret, step.result.k
+    if len(found) == len(steps):
+        return f"{name}: the exact support at every k."
+    where = f"at k = {', '.join(map(str, found))}" if found else "at no k"
+    return (
+        f"{name}: the exact support {where}; at worst its objective is {100.0 * worst:.2f} % "
+        f"above the exact one (k = {at})."
+    )
 
 
 def _plot(path: Path, steps: list[Step]) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Result
 
-ROUNDING = 1e-9
-"""The checker allows for float rounding, which may widen a gap in its last digits."""
+ROUNDING = 1e-12
+"""The checker rounds its bounds outwards, which widens a gap in its last digits."""
 
 
 @dataclass
@@ -49,6 +49,8 @@ class Output:
                 self.certificates.mkdir(parents=True, exist_ok=True)
                 if not os.access(self.certificates, os.W_OK):
                     raise PermissionError(13, "Permission denied", str(self.certificates))
+            if self.json_file is not None and Path(self.json_file).is_dir():
+                raise IsADirectoryError(21, "Is a directory", self.json_file)
             self._write()
         except OSError as error:
             raise ValueError(
@@ -140,18 +142,21 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def certified(result: Result, gap: float) -> bool:
+    """Whether the checker's own bounds are within the gap asked for."""
+    return result.verified is not None and result.verified.gap <= gap * (1.0 + 1e-6) + ROUNDING
+
+
 def reached(result: Result, gap: float) -> bool:
-    """Whether the gap asked for is reached: as verified where there is a proof, else as claimed."""
-    if result.status != "optimal":
-        return False
-    return result.verified is None or result.verified.gap <= gap + ROUNDING
+    """Whether the gap asked for is reached, by proof or by the solver's claim alone."""
+    return result.status == "optimal" or certified(result, gap)
 
 
 def outcome(result: Result, gap: float) -> str:
     """How far a result may be trusted, or why the solve stopped, in a few words."""
-    if reached(result, gap):
-        return "certified" if result.verified else "optimal, not verified"
-    return f"stopped: {result.limit}" if result.limit else "gap not reached"
+    if certified(result, gap):
+        return "certified"
+    return "optimal, not verified" if reached(result, gap) else f"stopped: {result.limit}"
 
 
 def results_table(problem: Problem, results: list[Result], gap: float, title: str) -> Table:
@@ -161,7 +166,7 @@ def results_table(problem: Problem, results: list[Result], gap: float, title: st
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
-    claims = any(result.verified is None for result in results)
+    claims = any(not certified(result, gap) and _claims_more(result) for result in results)
     numbers = ["k", "objective", "verified gap", *(["claimed gap"] if claims else []), "seconds"]
     for column in numbers:
         table.add_column(column, justify="right", no_wrap=True)
@@ -179,6 +184,12 @@ def results_table(problem: Problem, results: list[Result], gap: float, title: st
             escape(" ".join(names)),
         )
     return table
+
+
+def _claims_more(result: Result) -> bool:
+    """Whether the solver claims more than the checker could confirm."""
+    verified = result.verified
+    return verified is None or result.claimed.gap < verified.gap - ROUNDING
 
 
 def show_gap(gap: float) -> str:

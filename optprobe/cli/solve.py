@@ -125,7 +125,7 @@ def _check_method(method: str, backend: str | None) -> None:
 
 def collect(results: Iterator[Result], problem: Problem, out: Output) -> None:
     """Write every result as it comes; Ctrl-C ends it between two results."""
-    from optprobe.engine.interrupt import Interrupt
+    from optprobe.interrupt import Interrupt
 
     try:
         for result in results:
@@ -146,9 +146,9 @@ def all_reached(results: list[Result], ks: list[int], gap: float) -> bool:
 
 def proven(problem: Problem, results: list[Result], gap: float) -> str:
     """One or two sentences on what was proven, and over which columns."""
-    from optprobe.cli.output import reached
+    from optprobe.cli.output import certified
 
-    sure = [str(result.k) for result in results if result.verified and reached(result, gap)]
+    sure = [(r.k, r.verified.gap) for r in results if r.verified and certified(r, gap)]
     if not sure:
         return "No bound was certified to the gap asked for."
     usable, first = len(problem.usable), results[0]
@@ -159,6 +159,7 @@ def proven(problem: Problem, results: list[Result], gap: float) -> str:
             f"{usable - first.candidates} were left out by the prefilter without proof"
         )
     return (
-        f"Certified within {100.0 * gap:g} % of the optimum, checked apart from the solver, for "
-        f"k = {', '.join(sure)}, over {over}."
+        f"Certified for k = {', '.join(str(k) for k, _ in sure)}, by a checker that shares no code "
+        f"with the solver: within {100.0 * max(gap for _, gap in sure):.2g} % of the optimum over "
+        f"{over}."
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from optprobe.cli import common
+
+if TYPE_CHECKING:
+    from optprobe.verify import Verdict
 
 
 def verify(
@@ -19,3 +22,43 @@ def verify(
     ],
 ) -> None:
     """Check a proof of optimality against the data; exit code 0 if it holds, 1 if not."""
+    from optprobe import files
+    from optprobe.certificate import read
+    from optprobe.verify import verify as check
+
+    with common.stoppable(), common.bad_input(ValueError, TypeError):
+        if not certificate.is_file():
+            raise ValueError(f"{certificate}: no such file")
+        proof = read(certificate)
+        held = files.read(data)
+        weights = None
+        if proof.header.get("weighting") == "given":
+            if held.weights is None:
+                raise ValueError(
+                    f"{certificate} was made with given weights, but {data} has no array 'weights'"
+                )
+            weights = held.weights
+        verdict = check(proof, held.X, held.y, test=held.test, weights=weights)
+    for line in describe(verdict, certificate.name, data.name):
+        typer.echo(line)
+    raise typer.Exit(0 if verdict.valid else common.NOT_PROVEN)
+
+
+def describe(verdict: Verdict, certificate: str, data: str) -> list[str]:
+    """What was checked, and what holds or fails first."""
+    if not verdict.valid:
+        return [f"The proof in {certificate} does not hold for {data}: {verdict.reason}"]
+    scope = f"all {verdict.columns} columns that vary on the training rows"
+    if verdict.scope != "all columns":
+        scope = f"the {verdict.columns} candidate columns it names, and no others"
+    return [
+        f"Problem: {verdict.loss} loss, ridge {verdict.lam:g}, at most {verdict.k} columns, "
+        f"{verdict.weighting} weights",
+        f"Checked against {data}: data, split, weights and scaling; the probe's objective; "
+        f"{verdict.nodes} tree nodes ({verdict.bounded} bounded leaves, {verdict.enumerated} "
+        f"enumerated); {verdict.points} dual points; {verdict.fitted} supports by a fit of their "
+        f"own, {verdict.excluded} by a dual point ({verdict.seconds:.2f} s)",
+        f"The proof holds over {scope}.",
+        f"Certified: {verdict.lower:.9f} <= optimum <= {verdict.upper:.9f}, "
+        f"gap {100.0 * verdict.gap:.4f} %",
+    ]

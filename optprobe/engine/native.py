@@ -5,40 +5,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.bounds import DualPoints, dual_points
+from optprobe.bounds import DualPoint, DualPoints, dual_points
 from optprobe.engine.log import ProgressLog
 from optprobe.engine.proof import Proof
 from optprobe.engine.tree import Node, Search
 from optprobe.heuristics.local_search import Incumbent, best_of, fit_many, greedy, swap
+from optprobe.interrupt import Interrupt
 from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen
 from optprobe.problem import Problem
 from optprobe.result import Limit, Limits
-from optprobe.support import Rows
+from optprobe.support import STORED_MU, Rows
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Point:
-    """A dual point by its coefficients, on columns of X (see `certificate.py`)."""
-
-    columns: Int[Array, "p"]
-    beta: Float64[Array, "p"]
-    intercept: float
-    mu: float
 
 
 @dataclass
 class Memory:
     """What one k leaves for the next: root dual points and supports, on columns of X."""
 
-    points: list[Point] = field(default_factory=list)
+    points: list[DualPoint] = field(default_factory=list)
     supports: list[Int[Array, "s"]] = field(default_factory=list)
 
 
@@ -60,8 +51,7 @@ def branch_and_bound(
     limits: Limits,
     *,
     memory: Memory,
-    log: Callable[[str], None] | None,
-    stop: Callable[[], bool],
+    log: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Solve the problem over supports inside `columns`, with a proof.
 
@@ -70,10 +60,28 @@ def branch_and_bound(
         columns: usable columns of X that a support may hold, increasing.
         limits: when to stop; the incumbent and its bound are returned whatever stops it.
         memory: dual points and supports of earlier k, extended in place.
-        log: takes progress lines.
-        stop: asked between steps; True ends the search as interrupted.
+        log: takes progress lines. The first Ctrl-C ends the search as interrupted.
     """
+    with Interrupt() as interrupt:
+        return _run(problem, columns, limits, memory, log, lambda: interrupt.raised)
+
+
+def _run(
+    problem: Problem,
+    columns: Int[Array, "p"],
+    limits: Limits,
+    memory: Memory,
+    log: Callable[[str], None] | None,
+    interrupted: Callable[[], bool],
+) -> Outcome:
+    """`branch_and_bound`, once Ctrl-C is a question to ask."""
     deadline = time.monotonic() + limits.time_s
+    # A hair tighter than asked, so that refitting the incumbent does not reopen the gap.
+    limits = replace(limits, gap=limits.gap * (1.0 - 1e-6))
+
+    def stop() -> bool:
+        return interrupted() or time.monotonic() >= deadline
+
     progress = ProgressLog(log)
     matrix, positions = problem.matrix, columns
     if 2 * len(columns) < problem.d:
@@ -82,7 +90,6 @@ def branch_and_bound(
     else:
         numbers = np.arange(problem.d)
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
-    margin = _margin(problem, matrix)
     place = np.full(problem.d, -1)
     place[numbers] = np.arange(len(numbers))
     incumbent = _first_incumbent(
@@ -94,6 +101,7 @@ def branch_and_bound(
     free[positions] = True
 
     upper = incumbent.objective
+    margin = _margin(problem, matrix, upper)
     cutoff = upper - limits.gap * abs(upper) + margin
     hints = memory.points
     warm = _spread(hints[-1:], place, len(numbers))
@@ -102,7 +110,7 @@ def branch_and_bound(
         hints[-1].intercept if hints else 0.0,
     )
     used = np.flatnonzero(relaxed.beta[0])
-    own = Point(
+    own = DualPoint(
         numbers[used], relaxed.beta[0, used], float(relaxed.intercept[0]), float(relaxed.mu[0])
     )
     points = _join(relaxed.value, relaxed.gain, _evaluate(matrix, rows, hints, place))
@@ -133,7 +141,7 @@ def branch_and_bound(
         limits=limits,
         margin=margin,
         deadline=deadline,
-        stop=stop,
+        interrupted=interrupted,
         log=progress,
     )
     proof.point[root] = proof.add_point(own.columns, own.beta, own.intercept, own.mu)
@@ -166,15 +174,17 @@ def branch_and_bound(
     return Outcome(final, search.lower, limit, search.nodes, proof, statistics)
 
 
-def _margin(problem: Problem, matrix: DesignMatrix) -> float:
+def _margin(problem: Problem, matrix: DesignMatrix, upper: float) -> float:
     """What rounding may cost a bound of the search against one recomputed in float64.
 
-    Float64 products lose at most about n u (1 + 1/lam); float32 storage moves v_j by about 2^-24
-    relative to the row weights, far inside 32 * 2^-24 of the value.
+    Float64 products lose at most about n u (1 + 1/lam). A stored hinge point loses what its small
+    mu makes of the margins' rounding (`support.STORED_MU`). Float32 storage moves v_j by about
+    2^-24 relative to the row weights, far inside 32 * 2^-24 of the value.
     """
-    if matrix.roundoff < 1e-12:
-        return 8.0 * matrix.shape[0] * matrix.roundoff * (1.0 + 1.0 / problem.lam)
-    return 32.0 * matrix.roundoff
+    if matrix.roundoff > 1e-12:
+        return 32.0 * matrix.roundoff
+    products = 8.0 * matrix.shape[0] * matrix.roundoff * (1.0 + 1.0 / problem.lam)
+    return products + (STORED_MU * upper if problem.loss_name == "hinge" else 0.0)
 
 
 def _first_incumbent(
@@ -185,30 +195,34 @@ def _first_incumbent(
     known: Sequence[Int[Array, "s"]],
     stop: Callable[[], bool],
 ) -> Incumbent:
-    """Greedy and swaps; supports of smaller k are extended by their best column first."""
-    start = greedy(matrix, rows, k, usable)[-1]
+    """Single swaps from the best of: greedy, the known supports of size k, and those of size
+    k - 1 with any column added (the swaps exchange it for the best one)."""
+    start = greedy(matrix, rows, k, usable, stop)
     for support in known:
-        if len(support) == k - 1 and k > 1:
-            others = np.setdiff1d(usable, support)
-            # The best single addition, by one swap round on an arbitrary filler.
-            filled = np.sort(np.append(support, others[0]))
-            fits = fit_many(matrix, rows, filled[None])
-            extended = swap(matrix, rows, best_of(filled[None], fits), usable, stop)
-            start = min(start, extended, key=lambda found: found.objective)
+        if len(support) == k - 1:
+            filler = np.setdiff1d(usable, support)[:1]
+            support = np.sort(np.append(support, filler))
+        if len(support) == k:
+            found = best_of(support[None], fit_many(matrix, rows, support[None]))
+            start = min(start, swap(matrix, rows, found, usable, stop), key=_objective)
     return swap(matrix, rows, start, usable, stop)
 
 
-def _spread(points: Sequence[Point], place: Int[Array, "d"], width: int) -> Float64[Array, "m w"]:
-    """Coefficients of the points as rows over the positions of a matrix."""
+def _objective(found: Incumbent) -> float:
+    return found.objective
+
+
+def _spread(points: Sequence[DualPoint], place: Int[Array, "d"], width: int) -> Float64[Array, "m w"]:
+    """Coefficients of the points, as a certificate stores them, over the positions of a matrix."""
     out = np.zeros((len(points), width))
     for row, point in zip(out, points, strict=True):
         at = place[point.columns]
-        row[at[at >= 0]] = point.beta[at >= 0]
+        row[at[at >= 0]] = point.beta[at >= 0].astype(np.float32)
     return out
 
 
 def _evaluate(
-    matrix: DesignMatrix, rows: Rows, points: Sequence[Point], place: Int[Array, "d"]
+    matrix: DesignMatrix, rows: Rows, points: Sequence[DualPoint], place: Int[Array, "d"]
 ) -> DualPoints:
     """Value and gains of stored points on the columns of a matrix that holds their columns."""
     width = matrix.shape[1]

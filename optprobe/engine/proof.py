@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
 from optprobe.problem import Problem
-from optprobe.result import Scope
+from optprobe.result import Bounds, Scope
 from optprobe.support import Fits
 
 Array = np.ndarray
@@ -87,8 +87,7 @@ class Proof:
         support: Int[Array, "s"],
         beta: Float64[Array, "s"],
         intercept: float,
-        lower: float,
-        upper: float,
+        bounds: Bounds,
         method: str,
     ) -> Certificate:
         """The finished certificate."""
@@ -105,8 +104,8 @@ class Proof:
             "rows": len(data.train),
             "data_sha256": data.digest,
             "scope": scope,
-            "lower": lower,
-            "upper": upper,
+            "lower": bounds.lower,
+            "upper": bounds.upper,
             "method": method,
             "software": "optprobe",
         }

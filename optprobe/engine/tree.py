@@ -70,6 +70,7 @@ class Search:
         incumbent: the best support so far, in positions of `matrix`.
         fit_floor: smallest dual value among the fits that the proof lists.
         dive: the open node that is taken next whatever its bound.
+        interrupted: whether the user wants the result now.
     """
 
     matrix: DesignMatrix
@@ -81,7 +82,7 @@ class Search:
     limits: Limits
     margin: float
     deadline: float
-    stop: Callable[[], bool]
+    interrupted: Callable[[], bool]
     log: ProgressLog
     nodes: int = 0
     fitted: int = 0
@@ -135,7 +136,7 @@ class Search:
 
     def limit_reached(self) -> Limit | None:
         """The first limit that is exceeded."""
-        if self.stop():
+        if self.interrupted():
             return Limit.INTERRUPTED
         if time.monotonic() >= self.deadline:
             return Limit.TIME

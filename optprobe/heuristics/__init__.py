@@ -24,12 +24,12 @@ def _top(score: Callable[[Problem], Array], problem: Problem) -> Int[Array, "k"]
 
 def _greedy(problem: Problem) -> Int[Array, "k"]:
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
-    return greedy(problem.matrix, rows, problem.k, problem.usable)[-1].support
+    return greedy(problem.matrix, rows, problem.k, problem.usable).support
 
 
 def _greedy_swaps(problem: Problem) -> Int[Array, "k"]:
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
-    start = greedy(problem.matrix, rows, problem.k, problem.usable)[-1]
+    start = greedy(problem.matrix, rows, problem.k, problem.usable)
     return swap(problem.matrix, rows, start, problem.usable).support
 
 

@@ -65,32 +65,41 @@ def best_of(supports: Int[Array, "batch s"], fits: Fits) -> Incumbent:
     order = np.argsort(supports[best])
     return Incumbent(
         supports[best][order],
-        fits.beta[best][order],
-        float(fits.intercept[best]),
+        fits.solution[best, order],
+        float(fits.solution[best, -1]),
         float(fits.primal[best]),
     )
 
 
 def greedy(
-    matrix: DesignMatrix, rows: Rows, k: int, usable: Int[Array, "p"]
-) -> list[Incumbent]:
-    """Forward selection: the incumbents of size 1..k, each the best extension of the last."""
+    matrix: DesignMatrix,
+    rows: Rows,
+    k: int,
+    usable: Int[Array, "p"],
+    stop: Callable[[], bool] = lambda: False,
+) -> Incumbent:
+    """Forward selection: each step adds the best of the SHORTLIST columns of largest gain.
+
+    When `stop` says so, the rest is filled up with the columns of largest gain, unfitted.
+    """
     support = np.empty((1, 0), int)
     fits = fit_supports(rows.y[None], support, rows)
-    path: list[Incumbent] = []
-    for _ in range(min(k, len(usable))):
+    size = min(k, len(usable))
+    while True:
         gain = gains_at(matrix, rows, support, fits).gain[0]
-        open_columns = np.setdiff1d(usable, support[0])
-        count = min(SHORTLIST, len(open_columns))
-        top = open_columns[np.argsort(-gain[open_columns], kind="stable")[:count]]
-        supports = np.concatenate([np.repeat(support, count, axis=0), top[:, None]], axis=1)
+        others = np.setdiff1d(usable, support[0])
+        ranked = others[np.argsort(-gain[others], kind="stable")]
+        if stop():
+            whole = np.concatenate([support, ranked[None, : size - support.shape[1]]], axis=1)
+            return best_of(whole, fit_many(matrix, rows, whole))
+        top = ranked[:SHORTLIST]
+        supports = np.concatenate([np.repeat(support, len(top), axis=0), top[:, None]], axis=1)
         start = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
-        tried = fit_many(matrix, rows, supports, start=np.repeat(start, count, axis=0))
-        path.append(best_of(supports, tried))
+        tried = fit_many(matrix, rows, supports, start=np.repeat(start, len(top), axis=0))
         best = int(np.argmin(tried.primal))
-        support = supports[best : best + 1]
-        fits = tried.row(best)
-    return path
+        support, fits = supports[best : best + 1], tried.row(best)
+        if support.shape[1] == size:
+            return best_of(support, fits)
 
 
 def swap(

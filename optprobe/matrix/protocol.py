@@ -8,7 +8,7 @@ first (one row per coefficient vector or dual point), so every product is one ma
 # ruff: noqa: F722
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int
 Array = np.ndarray
 
 
+@runtime_checkable
 class DesignMatrix(Protocol):
     """Standardised training rows Z (n x d), reached by products and blocks."""
 

@@ -11,7 +11,6 @@ standard library alone and shares no code with the solvers.
     form -> data -> duals (rounding) -> points -> walk (survivors) -> Verdict
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import math
@@ -25,7 +24,7 @@ import numpy as np
 from optprobe.certificate import Certificate, CertificateError, read
 from optprobe.verify.data import Columns, Source, check_scope, check_standardisation, source_of
 from optprobe.verify.duals import Rows, objective
-from optprobe.verify.form import Claim, Refused, check_arrays, claim_of
+from optprobe.verify.form import Claim, RefusedError, check_arrays, claim_of
 from optprobe.verify.points import Points, fit_bounds
 from optprobe.verify.walk import Counts, Tree, point_order, preorder, walk
 
@@ -105,7 +104,9 @@ def verify(
     return replace(verdict, seconds=time.perf_counter() - begun)
 
 
-def _checked(certificate: Certificate | Path | str, X: Any, y: Any, test: Any, weights: Any) -> Verdict:
+def _checked(
+    certificate: Certificate | Path | str, X: Any, y: Any, test: Any, weights: Any
+) -> Verdict:
     """The verdict, growing as the checks pass and handed out at the first that fails."""
     verdict = Verdict(False, "")
     try:
@@ -131,7 +132,7 @@ def _checked(certificate: Certificate | Path | str, X: Any, y: Any, test: Any, w
         rows = _rows(source, claim)
         verdict = replace(verdict, upper=_upper(columns, rows, arrays, local, claim))
         counts = _walked(columns, rows, arrays, local, claim)
-    except (Refused, CertificateError) as failure:
+    except (RefusedError, CertificateError) as failure:
         return replace(verdict, reason=str(failure))
     return replace(verdict, valid=True, lower=claim.lower, **vars(counts))
 
@@ -139,14 +140,16 @@ def _checked(certificate: Certificate | Path | str, X: Any, y: Any, test: Any, w
 def _check_data(source: Source, claim: Claim, arrays: dict[str, np.ndarray]) -> None:
     """Digest, sizes, standardisation and scope."""
     if source.X.shape[1] != claim.columns:
-        raise Refused(f"X has {source.X.shape[1]} columns, the certificate's data {claim.columns}")
+        raise RefusedError(
+            f"X has {source.X.shape[1]} columns, the certificate's data {claim.columns}"
+        )
     if len(source.train) != claim.rows:
-        raise Refused(
+        raise RefusedError(
             f"{len(source.train)} rows of X are for training, {claim.rows} in the certificate's "
             "data; pass the same test="
         )
     if source.digest() != claim.data_sha256:
-        raise Refused(
+        raise RefusedError(
             "the data are not those of the certificate (SHA-256 differs); pass the same X (type "
             "and bytes), y, test and weights"
         )
@@ -164,17 +167,17 @@ def _rows(source: Source, claim: Claim) -> Rows:
 def _upper(
     columns: Columns, rows: Rows, arrays: dict[str, np.ndarray], local: np.ndarray, claim: Claim
 ) -> float:
-    """The incumbent's objective rounded up; at most the claimed upper, at least the claimed lower."""
+    """The incumbent's objective rounded up, between the claimed lower and upper."""
     block, place = columns.gather(local[arrays["support"]][None])
     plain, above = objective(rows, block[place[0]], arrays["beta"], float(arrays["intercept"][0]))
     if not math.isfinite(above):
-        raise Refused("the incumbent's objective overflows")
+        raise RefusedError("the incumbent's objective overflows")
     if not claim.upper >= plain - (above - plain) - UPPER_SLACK * abs(above):
-        raise Refused(
+        raise RefusedError(
             f"the claimed upper {claim.upper:.12g} is below the incumbent's objective {plain:.12g}"
         )
     if not claim.lower <= above:
-        raise Refused(
+        raise RefusedError(
             f"the claimed lower {claim.lower:.12g} is above the incumbent's objective {above:.12g}"
         )
     return above

@@ -8,7 +8,6 @@ taken over, after they are found to agree with the training rows:
 (the intercept is free, so the optimum does not depend on the mean at all).
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import hashlib
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optprobe.verify.form import Claim, Refused
+from optprobe.verify.form import Claim, RefusedError
 from optprobe.verify.rounding import TINY, gamma
 
 if TYPE_CHECKING:
@@ -59,10 +58,10 @@ class Source:
         little = self.X.dtype.newbyteorder("<")
         hashed.update(f"{little.str}{self.X.shape}".encode())
         for part in row_slices(*self.X.shape):
-            hashed.update(np.ascontiguousarray(self.X[part], little))
-        hashed.update(np.ascontiguousarray(self.y, "<f8"))
-        hashed.update(np.ascontiguousarray(self.train, "<i8"))
-        hashed.update(np.ascontiguousarray(self.weights, "<f8"))
+            hashed.update(memoryview(np.ascontiguousarray(self.X[part], little)))
+        hashed.update(memoryview(np.ascontiguousarray(self.y, "<f8")))
+        hashed.update(memoryview(np.ascontiguousarray(self.train, "<i8")))
+        hashed.update(memoryview(np.ascontiguousarray(self.weights, "<f8")))
         return hashed.hexdigest()
 
 
@@ -71,7 +70,7 @@ def source_of(X: Any, y: Any, test: Any, weights: Any, weighting: str) -> Source
 
     Raises:
         ValueError: X, y, test or weights cannot be what a probe is fitted to.
-        Refused: the certificate was made with weights that are not passed.
+        RefusedError: the certificate was made with weights that are not passed.
     """
     X = _matrix(X)
     labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
@@ -99,7 +98,7 @@ def _matrix(X: Any) -> Shaped[Array, "rows d"]:
     if X.dtype.kind in "biu":
         X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
     if X.dtype.kind != "f" or X.dtype.itemsize > 8 or X.ndim != 2 or 0 in X.shape:
-        raise ValueError(f"X is {X.dtype}{X.shape}; pass float16, float32 or float64, rows x columns")
+        raise ValueError(f"X is {X.dtype}{X.shape}; pass rows x columns of float16, 32 or 64")
     return X
 
 
@@ -108,11 +107,13 @@ def _weights(
 ) -> Float64[Array, "n"]:
     if weights is None:
         if weighting == "given":
-            raise Refused("the certificate was made with given weights; pass the same weights=")
+            raise RefusedError(
+                "the certificate was made with given weights; pass the same weights="
+            )
         weights = weighting
     if isinstance(weights, str):
         if weights != weighting:
-            raise Refused(f"the certificate's weighting is {weighting!r}, not {weights!r}")
+            raise RefusedError(f"the certificate's weighting is {weighting!r}, not {weights!r}")
         if weights == "balanced":
             return 0.5 / np.where(positive, positive.sum(), (~positive).sum())
         if weights == "uniform":
@@ -136,7 +137,7 @@ def check_standardisation(
     With e = x - mean of the certificate: mean(x) - mean = mean(e), var(x) = mean(e^2) - mean(e)^2.
 
     Raises:
-        Refused: naming the first column that disagrees.
+        RefusedError: naming the first column that disagrees.
     """
     d, n = len(mean), len(source.train)
     first, second = np.zeros(d), np.zeros(d)
@@ -148,7 +149,7 @@ def check_standardisation(
         first += block.sum(axis=0)
         second += np.einsum("ij,ij->j", block, block)
     if not (np.isfinite(low) & np.isfinite(high)).all():
-        raise Refused("X holds NaN or infinity in its training rows")
+        raise RefusedError("X holds NaN or infinity in its training rows")
     constant = low == high
     shift = first / n
     expected = np.maximum(np.sqrt(np.maximum(second / n - shift**2, 0.0)), claim.scale_floor)
@@ -158,7 +159,7 @@ def check_standardisation(
     agree &= np.abs(scale - expected) <= AGREE * expected + noise**2 / expected
     if not (agree | constant).all():
         column = int(np.argmin(agree | constant))
-        raise Refused(
+        raise RefusedError(
             f"mean and scale of column {column} do not agree with the training rows: "
             f"scale {scale[column]:.12g} against {expected[column]:.12g}, mean off by "
             f"{shift[column]:.3g}"
@@ -170,10 +171,10 @@ def check_scope(scope: Int[Array, "p"], claim: Claim, constant: Bool[Array, "d"]
     """No constant column in scope; "all columns" means every other one."""
     if constant[scope].any():
         column = int(scope[np.argmax(constant[scope])])
-        raise Refused(f"column {column} is in the scope but constant on the training rows")
+        raise RefusedError(f"column {column} is in the scope but constant on the training rows")
     missing = int((~constant).sum()) - len(scope)
     if claim.scope == "all columns" and missing:
-        raise Refused(f"the scope is called 'all columns' but leaves out {missing} that vary")
+        raise RefusedError(f"the scope is called 'all columns' but leaves out {missing} that vary")
 
 
 class Columns:

@@ -3,11 +3,10 @@
     P(S) >= sum_i w_i H(a_i) - sum_{j in S} g_j,   g_j = v_j^2 / (2 lam),   v = Z^T (w a y)
     for a in the box with sum_i w_i a_i y_i = 0
 
-`rounding` says why what is computed here is below the left number and above each right one. Rows are
-ordered with the positive class first.
+`rounding` says why what is computed here lies below the left number and above each right one.
+Rows are ordered with the positive class first.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import math

@@ -4,7 +4,6 @@ Nothing in the file is trusted. What passes here can be indexed and walked witho
 index is in range, every number finite, children come after their one parent.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import re
@@ -23,12 +22,13 @@ Array = np.ndarray
 LOSSES = ("logistic", "hinge", "squared_hinge")
 WEIGHTINGS = ("balanced", "uniform", "given")
 SCOPES = ("all columns", "these candidates")
+KINDS = (Kind.BOUNDED, Kind.BRANCH, Kind.ENUMERATED, Kind.FIX)
 
 LARGE = 1e300
 """Numbers of the header lie below this."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The certificate proves nothing; the message is the reason, one sentence."""
 
 
@@ -53,16 +53,20 @@ def claim_of(certificate: Certificate) -> Claim:
     """The header, checked field by field.
 
     Raises:
-        Refused: a field is missing, of the wrong type or out of range.
+        RefusedError: a field is missing, of the wrong type or out of range.
     """
     header = certificate.header
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise Refused("this is not an optprobe certificate; pass the .npz file that a solve wrote")
+        raise RefusedError(
+            "this is not an optprobe certificate; pass the .npz file that a solve wrote"
+        )
     if header.get("version") != VERSION:
-        raise Refused(f"the certificate is not of version {VERSION}, the one this optprobe checks")
+        raise RefusedError(
+            f"the certificate is not of version {VERSION}, the one this optprobe checks"
+        )
     digest = header.get("data_sha256")
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise Refused("header field 'data_sha256' must be 64 hexadecimal digits")
+        raise RefusedError("header field 'data_sha256' must be 64 hexadecimal digits")
     columns = _whole(header, "columns", 2**31 - 1)
     return Claim(
         loss=_choice(header, "loss", LOSSES),
@@ -82,23 +86,25 @@ def claim_of(certificate: Certificate) -> Claim:
 def _choice(header: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
     value = header.get(name)
     if not isinstance(value, str) or value not in choices:
-        raise Refused(f"header field {name!r} must be one of {', '.join(choices)}")
+        raise RefusedError(f"header field {name!r} must be one of {', '.join(choices)}")
     return value
 
 
 def _number(header: dict[str, Any], name: str, *, positive: bool = False) -> float:
     value = header.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused(f"header field {name!r} is missing or not a number")
+        raise RefusedError(f"header field {name!r} is missing or not a number")
     if not -LARGE < value < LARGE or (positive and value <= 0):
-        raise Refused(f"header field {name!r} must be finite{' and positive' if positive else ''}")
+        raise RefusedError(
+            f"header field {name!r} must be finite{' and positive' if positive else ''}"
+        )
     return float(value)
 
 
 def _whole(header: dict[str, Any], name: str, most: int) -> int:
     value = header.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise Refused(f"header field {name!r} must be a whole number from 1 to {most}")
+        raise RefusedError(f"header field {name!r} must be a whole number from 1 to {most}")
     return value
 
 
@@ -109,7 +115,7 @@ def check_arrays(certificate: Certificate, claim: Claim) -> Int[Array, "d"]:
         Position in the scope of each column of X, -1 for a column outside.
 
     Raises:
-        Refused: naming the array and what is wrong with it.
+        RefusedError: naming the array and what is wrong with it.
     """
     arrays = certificate.arrays
     for name, (types, dimensions) in ARRAYS.items():
@@ -119,22 +125,22 @@ def check_arrays(certificate: Certificate, claim: Claim) -> Int[Array, "d"]:
             or array.dtype.str not in types
             or array.ndim != dimensions
         ):
-            raise Refused(f"array {name!r} is missing or of the wrong type")
+            raise RefusedError(f"array {name!r} is missing or of the wrong type")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise Refused(f"array {name!r} holds NaN or infinity")
+            raise RefusedError(f"array {name!r} holds NaN or infinity")
     _check_lengths(arrays, claim)
     if (arrays["scale"] <= 0.0).any():
-        raise Refused("array 'scale' holds a number that is not positive")
+        raise RefusedError("array 'scale' holds a number that is not positive")
     scope = arrays["scope"]
     if not len(scope) or not _increasing(scope, claim.columns):
-        raise Refused("array 'scope' must hold increasing column numbers of X, at least one")
+        raise RefusedError("array 'scope' must hold increasing column numbers of X, at least one")
     local = np.full(claim.columns, -1)
     local[scope] = np.arange(len(scope))
     support = arrays["support"]
     if len(support) > claim.k:
-        raise Refused(f"the incumbent has {len(support)} columns, more than k={claim.k}")
+        raise RefusedError(f"the incumbent has {len(support)} columns, more than k={claim.k}")
     if not _increasing(support, claim.columns) or (local[support] < 0).any():
-        raise Refused("array 'support' must hold increasing columns of the scope")
+        raise RefusedError("array 'support' must hold increasing columns of the scope")
     _check_points(arrays, claim, local)
     _check_fits(arrays, claim, local)
     _check_tree(arrays, claim)
@@ -162,61 +168,66 @@ def _check_lengths(arrays: dict[str, Array], claim: Claim) -> None:
     }
     for name, shape in expected.items():
         if arrays[name].shape != shape:
-            raise Refused(f"array {name!r} has shape {arrays[name].shape}, expected {shape}")
+            raise RefusedError(f"array {name!r} has shape {arrays[name].shape}, expected {shape}")
     if not nodes:
-        raise Refused("the tree has no nodes")
+        raise RefusedError("the tree has no nodes")
 
 
 def _increasing(columns: Array, d: int) -> bool:
     if not len(columns):
         return True
-    return bool((np.diff(columns.astype(np.int64)) > 0).all() and 0 <= columns[0] and columns[-1] < d)
+    return bool(
+        (np.diff(columns.astype(np.int64)) > 0).all() and columns[0] >= 0 and columns[-1] < d
+    )
 
 
 def _check_points(arrays: dict[str, Array], claim: Claim, local: Int[Array, "d"]) -> None:
     start, column = arrays["point_start"], arrays["point_column"]
     in_order = start[0] == 0 and start[-1] == len(column) and (start[:-1] <= start[1:]).all()
     if not in_order:
-        raise Refused(f"array 'point_start' must rise from 0 to {len(column)}")
+        raise RefusedError(f"array 'point_start' must rise from 0 to {len(column)}")
     if ((column < 0) | (column >= claim.columns)).any() or (local[column] < 0).any():
-        raise Refused("array 'point_column' must hold columns of the scope")
+        raise RefusedError("array 'point_column' must hold columns of the scope")
     for name in ("point_mu", "fit_mu"):
         if claim.loss == "hinge" and (arrays[name] <= 0.0).any():
-            raise Refused(f"array {name!r} must be positive: the hinge's dual points are smoothed")
+            raise RefusedError(
+                f"array {name!r} must be positive: the hinge's dual points are smoothed"
+            )
 
 
 def _check_fits(arrays: dict[str, Array], claim: Claim, local: Int[Array, "d"]) -> None:
     support = arrays["fit_support"]
     if ((support < -1) | (support >= claim.columns)).any():
-        raise Refused(f"array 'fit_support' must hold columns below {claim.columns}, or -1")
+        raise RefusedError(f"array 'fit_support' must hold columns below {claim.columns}, or -1")
     before, after = support[:, :-1], support[:, 1:]
     if not ((after == -1) | ((before >= 0) & (after > before))).all():
-        raise Refused("every row of 'fit_support' must increase, with -1 only at its end")
+        raise RefusedError("every row of 'fit_support' must increase, with -1 only at its end")
     if ((support >= 0) & (local[support] < 0)).any():
-        raise Refused("array 'fit_support' must hold columns of the scope")
+        raise RefusedError("array 'fit_support' must hold columns of the scope")
 
 
 def _check_tree(arrays: dict[str, Array], claim: Claim) -> None:
     kind, child, fits = arrays["node_kind"], arrays["node_child"], arrays["node_fits"]
     nodes, listed = len(kind), len(arrays["fit_support"])
-    if (kind > max(Kind)).any():
-        raise Refused(f"node {int(np.argmax(kind > max(Kind)))} is of a kind unknown to this version")
+    unknown = ~np.isin(kind, KINDS)
+    if unknown.any():
+        raise RefusedError(f"node {int(np.argmax(unknown))} is of a kind unknown to this version")
     for name, most in (("node_point", len(arrays["point_mu"])), ("node_column", claim.columns)):
         if ((arrays[name] < -1) | (arrays[name] >= most)).any():
-            raise Refused(f"array {name!r} must lie between -1 and {most - 1}")
+            raise RefusedError(f"array {name!r} must lie between -1 and {most - 1}")
     if (arrays["node_column"][kind == Kind.BRANCH] < 0).any():
-        raise Refused("a BRANCH node names no column")
+        raise RefusedError("a BRANCH node names no column")
     present = child[child != -1]
     after_parent = child > np.arange(nodes)[:, None]
     if ((child != -1) & ~after_parent).any() or (child >= nodes).any():
-        raise Refused("array 'node_child' must name later nodes, or -1")
+        raise RefusedError("array 'node_child' must name later nodes, or -1")
     if len(present) and np.bincount(present).max() > 1:
-        raise Refused(f"node {int(np.argmax(np.bincount(present)))} has more than one parent")
+        raise RefusedError(f"node {int(np.argmax(np.bincount(present)))} has more than one parent")
     first, last = fits[:, 0].astype(np.int64), fits[:, 1].astype(np.int64)
     if ((first > last) | (last > listed) | (first < -1)).any():
-        raise Refused(f"array 'node_fits' must hold ranges of the {listed} fits")
+        raise RefusedError(f"array 'node_fits' must hold ranges of the {listed} fits")
     enumerated = kind == Kind.ENUMERATED
     if (first[enumerated] < 0).any():
-        raise Refused("an ENUMERATED node has a negative range of fits")
+        raise RefusedError("an ENUMERATED node has a negative range of fits")
     if (last - first)[enumerated].sum() > listed:
-        raise Refused("array 'node_fits' gives the same fits to several nodes")
+        raise RefusedError("array 'node_fits' gives the same fits to several nodes")

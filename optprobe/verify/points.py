@@ -4,7 +4,6 @@ Both are (beta, b, mu). A dual point is multiplied with every column of the scop
 walk asks for it, together with those it will ask for next; a fitted support with its own columns.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -74,8 +73,9 @@ class Points:
     ) -> tuple[Float64[Array, "batch"], Float64[Array, "batch p"]]:
         arrays, columns, rows = self._arrays, self._columns, self._rows
         start = arrays["point_start"]
-        entries = np.concatenate([np.arange(start[i], start[i + 1]) for i in points])
-        owner = np.repeat(np.arange(len(points)), start[points + 1] - start[points])
+        length = start[points + 1] - start[points]
+        owner = np.repeat(np.arange(len(points)), length)
+        entries = np.arange(len(owner)) + (start[points + 1] - np.cumsum(length))[owner]
         used, place = np.unique(self._local[arrays["point_column"][entries]], return_inverse=True)
         beta = np.zeros((len(points), len(used)))
         np.add.at(beta, (owner, place), arrays["point_beta"][entries].astype(np.float64))
@@ -84,8 +84,8 @@ class Points:
         v = columns.correlations(batch.u)
         gain = gains(batch, v, columns.norm[:-1], columns.peak[:-1], rows.lam)
         # A point whose numbers overflow proves nothing: any finite gains do beside -infinity.
-        useless = ~np.isfinite(gain).all(axis=1)
-        return np.where(useless, -np.inf, batch.value), np.where(useless[:, None], 0.0, gain)
+        useful = np.isfinite(gain.sum(axis=1))
+        return np.where(useful, batch.value, -np.inf), np.where(useful[:, None], gain, 0.0)
 
 
 def fit_bounds(

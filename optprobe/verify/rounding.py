@@ -36,8 +36,8 @@ every difference value - sum g that is formed from them is charged gamma of its 
 of its absolute values.
 
 The incumbent. The margin m_i has error gamma(s) (sum_j |z_ij beta_j| + |b|); the loss does not
-increase, so its value at m_i minus that error is an upper bound; exp, log1p and the other operations
-of a loss add 64 u relative; `math.fsum` adds no more than one rounding.
+increase, so its value at m_i minus that error is an upper bound; exp, log1p and the other
+operations of a loss add 64 u relative; `math.fsum` adds no more than one rounding.
 """
 
 from __future__ import annotations

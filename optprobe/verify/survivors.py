@@ -7,7 +7,6 @@ and these window sums fall with i: the columns that may follow are a range, foun
 Every prefix that is kept has a completion that is not covered, so the work is that of the output.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -26,13 +25,13 @@ CHUNK = 2**16
 """Prefixes that are extended at once."""
 
 
-def surviving(
-    gain: Float64[Array, "f"], r: int, budget: float
-) -> Iterator[Int[Array, "batch r"]]:
+def surviving(gain: Float64[Array, "f"], r: int, budget: float) -> Iterator[Int[Array, "batch r"]]:
     """Positions of the r-subsets of `gain` (falling) whose sum exceeds the budget, in blocks.
 
     A subset is left out only if its exact sum is at most the budget.
     """
+    if r == 0 and budget >= 0.0:
+        return
     # A float sum of r gains is at least (1 - gamma) times the exact one.
     cut = budget * (1.0 - gamma(r + 16)) if budget > 0.0 else budget
     windows = [np.zeros(len(gain) + 1), gain]

@@ -9,7 +9,6 @@ A node stands for the supports S with S1 in S, S - S1 in F, |S - S1| <= r. At it
 Depth first, the smaller subtree first, so that at most log2 N nodes wait with their columns.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import math
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from optprobe.certificate import Kind
-from optprobe.verify.form import Refused
+from optprobe.verify.form import RefusedError
 from optprobe.verify.points import Points
 from optprobe.verify.rounding import gamma
 from optprobe.verify.survivors import Listed, surviving
@@ -54,8 +53,8 @@ class Bounds(NamedTuple):
     """Bounds of a node and of its children per free column, rounded down."""
 
     bound: float
-    entering: Float64[Array, "f"] | float
-    leaving: Float64[Array, "f"] | float
+    entering: Float64[Array, "f"]
+    leaving: Float64[Array, "f"]
 
 
 class Tree(NamedTuple):
@@ -88,7 +87,9 @@ def node_bounds(
     bound = base - top - slack
     if math.isnan(bound):
         bound = -math.inf
-    return Bounds(bound, bound + np.maximum(smallest - free, 0.0), bound + np.maximum(free - runner_up, 0.0))
+    entering = bound + np.maximum(smallest - free, 0.0)
+    leaving = bound + np.maximum(free - runner_up, 0.0)
+    return Bounds(bound, entering, leaving)
 
 
 def preorder(arrays: dict[str, Array]) -> tuple[Int[Array, "reached"], Int[Array, "nodes"]]:
@@ -119,7 +120,7 @@ def walk(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
     """Check every leaf.
 
     Raises:
-        Refused: at the first leaf that is not covered.
+        RefusedError: at the first leaf that is not covered.
     """
     counts = Counts()
     child = tree.arrays["node_child"]
@@ -129,20 +130,17 @@ def walk(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
         counts.nodes += 1
         kind = tree.arrays["node_kind"][node.number]
         point = int(tree.arrays["node_point"][node.number])
-        bound, value, gain = -math.inf, -math.inf, np.zeros(len(tree.scope))
-        if point >= 0:
-            value, gain = points[point]
-            bounds = node_bounds(value, gain[list(node.forced)], gain[node.free], node.remaining)
-            bound = bounds.bound
-            if bound >= tree.lower:
-                counts.bounded += 1
-                continue
-            node = _fixed(node, bounds, tree.lower)
+        value, gain = points[point] if point >= 0 else (-math.inf, np.zeros(len(tree.scope)))
+        bounds = node_bounds(value, gain[list(node.forced)], gain[node.free], node.remaining)
+        if bounds.bound >= tree.lower:
+            counts.bounded += 1
+            continue
         if kind == Kind.BOUNDED:
-            raise Refused(
-                f"{_name(node, tree, 'bounded')} has the bound {bound:.12g}, below the claimed "
-                f"lower {tree.lower:.12g}"
+            raise RefusedError(
+                f"{_name(node, tree, 'bounded')} has the bound {bounds.bound:.12g}, below "
+                f"the claimed lower {tree.lower:.12g}"
             )
+        node = _fixed(node, bounds, tree.lower)
         if kind == Kind.ENUMERATED:
             counts.enumerated += 1
             _check_enumerated(node, value, gain, tree, counts)
@@ -154,7 +152,7 @@ def walk(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
                 continue
             number = int(child[node.number, side])
             if number < 0:
-                raise Refused(
+                raise RefusedError(
                     f"{_name(node, tree, kind_name(int(kind)))} has no child "
                     f"{side}, so nothing covers the supports on that side"
                 )
@@ -241,8 +239,8 @@ def _refuse_support(
         fault = f"its fit bounds the support {columns} by {bound:.12g} only, below"
     else:
         bound = value - float(gain[support].sum())
-        fault = f"the support {columns}, whose bound there is {bound:.12g}, is not fitted; it is below"
-    raise Refused(
+        fault = f"the support {columns} is not fitted and its bound is {bound:.12g}, below"
+    raise RefusedError(
         f"{_name(node, tree, 'enumerated')}: {fault} the claimed lower {tree.lower:.12g}"
     )
 

@@ -1,0 +1,173 @@
+"""The native engine against brute force, its limits, its path and its certificates."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from instances import brute_force, random_problem
+
+from optprobe import Limit, Limits, Problem, Status
+from optprobe.engine import tree
+from optprobe.engine.native import Memory, branch_and_bound
+from optprobe.solve import solve, solve_path
+
+GAP = 2e-7
+
+
+def hard_problem(n: int = 400, d: int = 60, k: int = 5, lam: float = 1e-3) -> Problem:
+    """Correlated columns and a weak ridge: far from closed at the root."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 6)) @ rng.standard_normal((6, d)) + rng.standard_normal((n, d))
+    y = X[:, :8].sum(axis=1) + 3.0 * rng.standard_normal(n) > 0
+    return Problem.of(X, y, k=k, lam=lam)
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("leaf", [1, tree.ENUMERATE], ids=["deep tree", "enumeration"])
+def test_equals_brute_force(seed: int, leaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "ENUMERATE", leaf)
+    problem = random_problem(1000 + seed)
+    result = solve(problem, limits=Limits(gap=GAP))
+    optimum = brute_force(problem)
+    assert result.objective == pytest.approx(optimum.value, rel=1e-7)
+    assert result.status is Status.OPTIMAL
+    assert result.limit is None
+    assert result.verified is not None
+    assert result.verified.lower <= optimum.value * (1 + 1e-12)
+    assert result.verified.upper >= optimum.lower * (1 - 1e-12)
+    assert result.verified.gap <= 1.1 * GAP
+
+
+def test_the_path_equals_single_solves() -> None:
+    problem = hard_problem(n=150, d=14, lam=0.03)
+    path = list(solve_path(problem, [1, 2, 3, 4], limits=Limits(gap=1e-6)))
+    for result in path:
+        alone = solve(problem.with_k(result.k), limits=Limits(gap=1e-6))
+        assert result.objective == pytest.approx(alone.objective, rel=1e-9)
+        assert result.support.tolist() == alone.support.tolist()
+    objectives = [result.objective for result in path]
+    assert objectives == sorted(objectives, reverse=True)
+
+
+def test_same_input_same_answer_and_proof() -> None:
+    problem = hard_problem(n=200, d=25, k=3)
+    first, second = solve(problem), solve(problem)
+    assert first.certificate is not None
+    assert second.certificate is not None
+    assert first.nodes == second.nodes
+    for name, array in first.certificate.arrays.items():
+        assert np.array_equal(array, second.certificate.arrays[name]), name
+
+
+@pytest.mark.parametrize(
+    ("limits", "limit"),
+    [
+        (Limits(time_s=0.0), Limit.TIME),
+        (Limits(nodes=3), Limit.NODES),
+        (Limits(memory_bytes=2000), Limit.MEMORY),
+    ],
+)
+def test_a_limit_leaves_a_valid_incumbent_and_bound(limits: Limits, limit: Limit) -> None:
+    problem = hard_problem()
+    result = solve(problem, limits=limits)
+    full = solve(problem.with_k(2), limits=Limits())
+    assert result.status is Status.FEASIBLE
+    assert result.limit is limit
+    assert result.verified is not None
+    assert 0.0 < result.verified.gap
+    assert result.verified.lower == pytest.approx(result.claimed.lower)
+    assert result.objective <= full.objective  # k = 5 cannot be worse than k = 2
+    assert len(result.support) == problem.k
+
+
+def test_ctrl_c_returns_the_incumbent_with_its_bound() -> None:
+    problem = hard_problem()
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    results = list(solve_path(problem, [5, 6], limits=Limits(time_s=60)))
+    timer.join()
+    assert [result.k for result in results] == [5]
+    assert results[0].limit is Limit.INTERRUPTED
+    assert results[0].verified is not None
+    assert results[0].verified.lower <= results[0].objective
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_progress_lines_show_a_shrinking_gap() -> None:
+    lines: list[str] = []
+    solve(hard_problem(n=200, d=25, k=3), log=lines.append)
+    assert lines[0].split() == ["nodes", "open", "fitted", "incumbent", "bound", "gap", "time"]
+    bounds = [float(line.lstrip("*").split()[4]) for line in lines[1:]]
+    assert bounds == sorted(bounds)
+    assert lines[-1].lstrip("*").split()[1] == "0"  # nothing is left open
+
+
+def test_candidates_restrict_the_scope_and_say_so() -> None:
+    problem = hard_problem(n=200, d=25, k=3)
+    some = solve(problem, candidates=8)
+    whole = solve(problem)
+    assert (some.scope, some.candidates) == ("these candidates", 8)
+    assert (whole.scope, whole.candidates) == ("all columns", 25)
+    assert some.certificate is not None
+    assert set(some.support) <= set(some.certificate.arrays["scope"])
+    assert some.objective >= whole.objective
+
+
+def test_a_gap_finer_than_the_arithmetic_is_reported_as_stalled() -> None:
+    result = solve(random_problem(7, loss="hinge"), limits=Limits(gap=0.0))
+    assert result.status is Status.FEASIBLE
+    assert result.limit is Limit.STALLED
+    assert result.verified is not None
+    assert result.verified.gap < 1e-6
+
+
+def test_k_of_all_usable_columns_and_duplicates() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((50, 4))
+    X[:, 3] = X[:, 0]
+    y = X[:, 0] + rng.standard_normal(50) > 0
+    problem = Problem.of(X, y, k=4, lam=0.1)
+    result = solve(problem, limits=Limits(gap=GAP))
+    assert result.objective == pytest.approx(brute_force(problem).value, rel=1e-9)
+
+
+def test_all_weight_on_two_rows() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((20, 5))
+    y = np.arange(20) % 2 == 0
+    weights = np.zeros(20)
+    weights[[0, 1]] = 1.0
+    for loss in ("logistic", "hinge", "squared_hinge"):
+        problem = Problem.of(X, y, k=2, lam=0.1, loss=loss, weights=weights)
+        result = solve(problem, limits=Limits(gap=GAP))
+        assert result.objective == pytest.approx(brute_force(problem).value, rel=1e-7)
+        assert result.verified is not None
+
+
+def test_a_larger_k_finds_what_memory_holds() -> None:
+    problem = hard_problem(n=150, d=14, lam=0.03)
+    memory = Memory()
+    columns = problem.usable
+    for k in (1, 2, 3):
+        outcome = branch_and_bound(problem.with_k(k), columns, Limits(), memory=memory)
+        assert outcome.limit is None
+    assert [len(support) for support in memory.supports] == [1, 2, 3]
+    assert len(memory.points) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "magic"}, "choose 'bnb' or 'oa'"),
+        ({"backend": "highs"}, "belongs to method 'oa'"),
+        ({"candidates": 2}, "keep at least k columns"),
+        ({"method": "oa", "backend": "abacus"}, "choose one of highs, gurobi"),
+    ],
+)
+def test_wrong_calls_say_what_to_do(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        solve(hard_problem(k=3, n=100, d=10), **arguments)  # type: ignore[arg-type]
