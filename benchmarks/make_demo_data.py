@@ -1,7 +1,9 @@
 """Cut a captured activation file down to the packaged one: python make_demo_data.py SOURCE TARGET.
 
-Keeps what a problem needs (X, y, names, doc, test) and says where it came from; drops the rest.
-SOURCE is an .npz with X [n, d], y in {-1, +1}, names [d], doc [n] and test [n], a document split.
+Keeps whole documents, drawn in a fixed random order, until ROWS tokens are held, and what a problem
+needs of them (X, y, names, doc, test), and says where it came from.
+SOURCE is an .npz with X [n, d], y in {-1, +1}, names [d], token [n], doc [n] and test [n], a split
+by document.
 """
 
 from __future__ import annotations
@@ -11,28 +13,38 @@ from pathlib import Path
 
 import numpy as np
 
-MODEL = "SmolLM2-135M-Instruct (Apache-2.0)"
+ROWS = 2600
+MODEL = "SmolLM2-135M-Instruct (Apache-2.0), Q4_1 weights dequantised to float32"
 HOOK = "blocks.{layer}.mlp.hook_post"  # the input of down_proj
-TEXT = "Universal Dependencies: English-EWT, French-GSD, German-GSD, Spanish-GSD"
+TEXT = "Universal Dependencies: English-EWT"
 LICENCE = "CC BY-SA 4.0"
+
+
+def kept_rows(doc: np.ndarray) -> np.ndarray:
+    """Row numbers of the first documents, in random order, that hold ROWS rows together."""
+    documents = np.random.default_rng(0).permutation(np.unique(doc))
+    sizes = np.array([np.count_nonzero(doc == one) for one in documents])
+    count = int(np.searchsorted(np.cumsum(sizes), ROWS)) + 1
+    return np.flatnonzero(np.isin(doc, documents[:count]))
 
 
 def cut(source: Path, target: Path) -> None:
     """Write the packaged file; ValueError if the source is not what the package promises."""
     with np.load(source, allow_pickle=False) as held:
-        X = held["X"].astype(np.float16)
-        doc = np.unique(held["doc"], return_inverse=True)[1].astype(np.int32)
-        test = held["test"].astype(bool)
+        rows = kept_rows(held["doc"])
+        X = held["X"][rows].astype(np.float16)
+        doc = np.unique(held["doc"][rows], return_inverse=True)[1].astype(np.int32)
+        test = held["test"][rows].astype(bool)
         arrays = {
             "X": X,
-            "y": held["y"].astype(np.int8),
+            "y": held["y"][rows].astype(np.int8),
             "names": held["names"].astype(str),
+            "token": held["token"][rows].astype(str),
             "doc": doc,
             "test": test,
             "model": np.array(MODEL),
             "hook": np.array(HOOK.format(layer=int(held["layer"]))),
             "feature": np.array(str(held["feature"])),
-            "aggregation": np.array(f"{held['aggregation']} over 32 tokens"),
             "text": np.array(TEXT),
             "licence": np.array(LICENCE),
         }

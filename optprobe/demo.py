@@ -19,13 +19,13 @@ from optprobe.files import Activations, read
 from optprobe.heuristics import heuristic_supports
 from optprobe.metrics import Metrics
 from optprobe.problem import Problem
-from optprobe.result import Limits, Result
+from optprobe.result import Limits, Result, Status
 from optprobe.solve import solve_path
 from optprobe.support import Rows, fit_support
 
 Array = np.ndarray
 
-NAME = "french_mean32_L18"
+NAME = "gerund_L12"
 KS = (1, 2, 3, 4, 5)
 RIDGE = 0.1
 LIMITS = Limits(gap=1e-4, time_s=10.0)
@@ -40,12 +40,15 @@ ABOUT = (
 
 @dataclass(frozen=True)
 class Rival:
-    """What a heuristic found: its support refitted by the same loss and ridge."""
+    """What a heuristic found: its support refitted by the same loss and ridge.
+
+    `regret` is None where the exact solve stopped early, so that there is no optimum to regret.
+    """
 
     name: str
     support: Int[Array, "s"]
     objective: float
-    regret: float
+    regret: float | None
     test: Metrics | None
 
 
@@ -95,6 +98,6 @@ def _rival(problem: Problem, result: Result, name: str, support: Int[Array, "s"]
         name,
         support,
         objective,
-        objective / result.objective - 1.0,
+        objective / result.objective - 1.0 if result.status is Status.OPTIMAL else None,
         metrics.held_out(problem, support, beta, intercept),
     )

@@ -85,7 +85,7 @@ class Logistic:
         return np.where(margin > 0.0, small, 1.0) / (1.0 + small)
 
     def terms(self, margin: Float[Array, "*shape"]) -> Terms:
-        """One exponential and one logarithm for all three; absolute errors of 1e-15."""
+        """One exponential and one logarithm for all three; errors of 2e-16 max(1, |m|)."""
         clipped = np.minimum(margin, 700.0)
         growth = np.exp(clipped)
         total = 1.0 + growth

@@ -28,6 +28,7 @@ def heuristic_against_exact(
     exact: Float64[Array, "ks"],
     lower: Float64[Array, "ks"],
     heuristics: Mapping[str, Float64[Array, "ks"]],
+    name: str = "exact",
 ) -> None:
     """Objective over k (left), and how far every heuristic is above the proven bound (right).
 
@@ -40,6 +41,7 @@ def heuristic_against_exact(
         exact: objective of the exact probe per k.
         lower: verified lower bound per k, NaN where there is none.
         heuristics: name -> objective per k.
+        name: of the exact line; call it otherwise if a solve stopped early.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -49,6 +51,7 @@ def heuristic_against_exact(
     left, right = figure.subplots(1, 2)
     figure.suptitle(title)
     _objectives(left, ks, exact, lower, heuristics)
+    left.get_lines()[-1].set_label(name)
     _excess(right, ks, exact, lower, heuristics)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)

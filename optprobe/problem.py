@@ -41,12 +41,15 @@ STREAM_BYTES = 2**31
 """Memory-mapped X (and float64 X in memory) beyond this size in float32 is never copied."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
     """Activations, labels and weights after every check, shared by all problems on them.
 
+    Two are equal only if they are the same object; `digest` compares contents.
+
     Attributes:
-        X: rows x d, as given: a NumPy array (possibly memory-mapped) or a torch tensor.
+        X: rows x d, as given and not copied: a NumPy array (possibly memory-mapped) or a torch
+            tensor. Do not change it while the problem is in use.
         y: -1 or +1 per row of X.
         labels: the caller's labels of -1 and +1.
         names: one per column.
@@ -88,9 +91,9 @@ class Data:
     ) -> Float64[Array, "p r"]:
         """Standardised columns of X in float64 straight from the source, for any rows."""
         if isinstance(self.X, np.ndarray):
-            raw = self.X[rows][:, columns]
+            raw = self.X[np.ix_(rows, columns)]  # never whole rows: X may be larger than memory
         else:
-            raw = self.X[rows][:, columns].double().cpu().numpy()
+            raw = self.X[:, columns][rows].double().cpu().numpy()
         return np.ascontiguousarray(self.by.apply(raw, columns).T)
 
     def on_host(self) -> Array:
@@ -134,9 +137,17 @@ class Problem:
                 f"lam={self.lam}: the ridge must be positive and finite; every bound divides "
                 "by it, so nothing can be certified without it (try lam=0.01)"
             )
-        if self.k != int(self.k) or self.k < 1:
-            raise ValueError(f"k={self.k}: a probe needs at least one column; pass k >= 1")
+        if not np.isfinite(self.k) or self.k != int(self.k) or self.k < 1:
+            raise ValueError(
+                f"k={self.k}: a probe needs at least one column, and a whole number of them; "
+                "pass k >= 1"
+            )
+        # One type each, so that 1, 1.0 and np.int64(1) are the same problem with the same digest.
+        object.__setattr__(self, "k", int(self.k))
+        object.__setattr__(self, "lam", float(self.lam))
         usable = int((~self.data.by.constant).sum())
+        if not usable:
+            raise ValueError("every column of X is constant on the training rows: nothing to probe")
         if self.k > usable:
             raise ValueError(
                 f"k={self.k} exceeds the {usable} usable columns "
@@ -174,7 +185,8 @@ class Problem:
             scale_floor: smallest scale a column is divided by.
 
         Raises:
-            ValueError: shapes that disagree, NaN or infinity (row and column named), other than
+            ValueError: shapes that disagree, NaN, infinity or a number past 1e150 (row and column
+                named), other than
                 two classes, a class without training rows or weight, negative weights, a group
                 on both sides of the split, k or lam out of range.
             TypeError: X is not a float array.
@@ -204,6 +216,8 @@ class Problem:
                 f"X holds {error.value} at row {error.row}, column {error.column} "
                 f"({column_names[error.column]!r}); remove or replace it{hint}"
             ) from error
+        for own in (sign, train, left, values, by.mean, by.variance, by.scale, by.constant):
+            own.flags.writeable = False
         data = Data(
             X,
             sign,
@@ -216,7 +230,7 @@ class Problem:
             given,
             groups,
             by,
-            scale_floor,
+            float(scale_floor),
         )
         return cls(data, k, lam, loss)
 
@@ -287,6 +301,8 @@ def _checked_matrix(X: Any) -> Array | torch.Tensor:
             raise TypeError(
                 f"X is a {X.ndim}-dimensional {X.dtype} tensor; pass rows x columns of floats"
             )
+        if 0 in X.shape:
+            raise ValueError(f"X has shape {tuple(X.shape)}; pass a non-empty array, rows x columns")
         on_host = X.device.type == "cpu" and str(X.dtype) != "torch.bfloat16"
         return X.detach().numpy() if on_host else X.detach()
     X = X if isinstance(X, np.ndarray) else np.asarray(X)
@@ -351,7 +367,7 @@ def _groups(groups: Any, held: Bool[Array, "rows"], rows: int) -> Array:
     both = np.intersect1d(groups[held], groups[~held])
     if len(both):
         raise ValueError(
-            f"group {both[0].item()!r} has rows on both sides of the split ({len(both)} groups "
+            f"group {both.tolist()[0]!r} has rows on both sides of the split ({len(both)} groups "
             "do): the test score would leak; split by group"
         )
     return groups
@@ -375,7 +391,7 @@ def _weights(
         if weights == "uniform":
             return np.full(len(train), 1.0 / len(train)), "uniform", None
         raise ValueError(f"weights={weights!r}; pass 'balanced', 'uniform' or one number a row")
-    given = np.asarray(weights, np.float64)
+    given = np.asarray(weights, np.float64).copy()
     if given.shape != (rows,):
         raise ValueError(f"weights has shape {given.shape} but X has {rows} rows; one per row")
     whole, given = given, given[train]

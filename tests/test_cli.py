@@ -314,11 +314,29 @@ def test_a_problem_too_large_for_the_licence_is_refused(data, monkeypatch):
     refused(result, "2500 candidates exceed the licence")
 
 
-def test_a_refusal_leaves_earlier_results_alone(data, tmp_path):
+def test_a_refusal_leaves_earlier_results_alone(data, tmp_path, monkeypatch):
+    def refusing(*positional: Any, **named: Any) -> Iterator[Result]:
+        raise TooLargeError("too large")
+        yield
+
     file = tmp_path / "out.json"
     file.write_text("[1]")
     assert run("solve", data, "--k", "9", "--json", file).exit_code == 2
+    monkeypatch.setattr(optprobe.solve, "solve_path", refusing)
+    assert run("solve", data, "--k", "1", "--json", file).exit_code == 2
     assert file.read_text() == "[1]"
+    assert {path.name for path in tmp_path.iterdir()} == {"out.json", "task.npz"}
+
+
+def test_an_interruption_before_the_first_result_leaves_an_empty_list(data, tmp_path, monkeypatch):
+    def interrupted(*positional: Any, **named: Any) -> Iterator[Result]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(optprobe.solve, "solve_path", interrupted)
+    file = tmp_path / "out.json"
+    assert run("solve", data, "--k", "1", "--json", file).exit_code == 3
+    assert solved(file) == []
 
 
 def test_a_refusal_shows_no_traceback(tmp_path):
@@ -447,3 +465,20 @@ def test_demo_writes_its_findings(tmp_path, monkeypatch):
     assert "out of all 1536 neurons" in result.stdout
     for name in records[0]["heuristics"]:
         assert name in result.stdout
+
+
+def test_demo_calls_nothing_exact_that_was_stopped(tmp_path, monkeypatch):
+    from optprobe import demo
+    from optprobe.result import Limits
+
+    monkeypatch.setattr(demo, "KS", (4,))
+    monkeypatch.setattr(demo, "LIMITS", Limits(gap=0.0, time_s=0.0))
+    out = tmp_path / "demo"
+    result = run("demo", "--out", out)
+    assert result.exit_code == 3
+    (entry,) = solved(out / "results.json")
+    assert entry["status"] == "feasible"
+    assert {rival["regret"] for rival in entry["heuristics"].values()} == {None}
+    assert "best of the search" in result.stdout
+    assert "exact support" not in result.stdout
+    assert "k = 4 stopped before that (time): the certified gap is" in result.stdout

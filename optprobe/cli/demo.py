@@ -84,7 +84,7 @@ def _record(problem: Problem, rival: Rival) -> dict[str, Any]:
     }
 
 
-def comparison(problem: Problem, steps: list[Step]) -> Table:
+def comparison(problem: Problem, steps: Sequence[Step]) -> Table:
     """Per k one row for the exact probe and one per heuristic."""
     from rich import box
     from rich.table import Table
@@ -100,16 +100,25 @@ def comparison(problem: Problem, steps: list[Step]) -> Table:
         gap = "-" if result.verified is None else show_gap(result.verified.gap)
         names = " ".join(problem.data.names[j] for j in result.support)
         table.add_row(
-            str(result.k), "exact", f"{result.objective:.6f}", "", *_scores(step.test),
+            str(result.k), _label([step]), f"{result.objective:.6f}", "", *_scores(step.test),
             gap, f"{result.time_s:.2f}", names, style="bold",
         )  # fmt: skip
         for i, rival in enumerate(step.rivals):
             names = " ".join(problem.data.names[j] for j in rival.support)
+            regret = (
+                "-" if rival.regret is None else f"{round(100.0 * rival.regret, 2) + 0.0:.2f} %"
+            )
             table.add_row(
-                "", rival.name, f"{rival.objective:.6f}", f"{100.0 * rival.regret:.2f} %",
-                *_scores(rival.test), "", "", names, end_section=i == len(step.rivals) - 1,
+                "", rival.name, f"{rival.objective:.6f}", regret, *_scores(rival.test), "", "",
+                names, end_section=i == len(step.rivals) - 1,
             )  # fmt: skip
     return table
+
+
+def _label(steps: Sequence[Step]) -> str:
+    """What the search's probes may be called."""
+    exact = all(step.result.status == "optimal" for step in steps)
+    return "exact" if exact else "best of the search"
 
 
 def _scores(test: Metrics | None) -> tuple[str, str]:
@@ -143,7 +152,8 @@ def findings(problem: Problem, steps: Sequence[Step], limits: Limits) -> list[st
             f"the certified gap is {100.0 * bounds.gap:.3g} %"
         )  # fmt: skip
         lines.append(f"k = {step.result.k} stopped before that ({step.result.limit}): {held}.")
-    lines += [_judge(name, steps) for name in (r.name for r in steps[0].rivals)] if steps else []
+    if sure:
+        lines += [_judge(rival.name, sure) for rival in sure[0].rivals]
     lines.append(
         "The proof is about the training objective; scores on the test rows are measured, and a "
         "probe that is optimal on one set of rows need not be the best on another."
@@ -156,17 +166,17 @@ def _judge(name: str, steps: Sequence[Step]) -> str:
     found: list[int] = []
     worst, at = 0.0, 0
     for step in steps:
-        rival = next(r for r in step.rivals if r.name == name)
+        rival = next(rival for rival in step.rivals if rival.name == name)
         if set(rival.support.tolist()) == set(step.result.support.tolist()):
             found.append(step.result.k)
-        elif rival.regret > worst:
+        elif rival.regret is not None and rival.regret >= worst:
             worst, at = rival.regret, step.result.k
     if len(found) == len(steps):
-        return f"{name}: the exact support at every k."
+        return f"{name}: the exact support at every one of these k."
     where = f"at k = {', '.join(map(str, found))}" if found else "at no k"
     return (
-        f"{name}: the exact support {where}; at worst its objective is {100.0 * worst:.2f} % "
-        f"above the exact one (k = {at})."
+        f"{name}: the exact support {where}; at worst (k = {at}) its objective is "
+        f"{100.0 * worst:.2f} % above the exact one."
     )
 
 
@@ -178,14 +188,16 @@ def _plot(path: Path, steps: list[Step]) -> None:
     from optprobe import plots
 
     verified = [step.result.verified for step in steps]
+    lower = np.array([np.nan if bounds is None else bounds.lower for bounds in verified])
     plots.heuristic_against_exact(
         path,
         f"{job.NAME}: heuristic against exact, ridge {job.RIDGE:g}",
         [step.result.k for step in steps],
         np.array([step.result.objective for step in steps]),
-        np.array([np.nan if bounds is None else bounds.lower for bounds in verified]),
+        np.where(np.isfinite(lower), lower, np.nan),
         {
             rival.name: np.array([step.rivals[i].objective for step in steps])
             for i, rival in enumerate(steps[0].rivals)
         },
+        _label(steps),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,9 @@ class Output:
     results: list[Result] = field(default_factory=list)
 
     def prepare(self) -> None:
-        """Make the folders and an empty list, before any time is spent on solving.
+        """Make the folder and try both places, before any time is spent on solving.
+
+        Earlier results stay as they are until the first new one replaces them.
 
         Raises:
             ValueError: a place that cannot be written to.
@@ -47,11 +48,11 @@ class Output:
         try:
             if self.certificates is not None:
                 self.certificates.mkdir(parents=True, exist_ok=True)
-                if not os.access(self.certificates, os.W_OK):
-                    raise PermissionError(13, "Permission denied", str(self.certificates))
-            if self.json_file is not None and Path(self.json_file).is_dir():
-                raise IsADirectoryError(21, "Is a directory", self.json_file)
-            self._write()
+                _try(self.certificates / f"{self.name}.partial")
+            if self.json_file is not None and self.json_file != "-":
+                if Path(self.json_file).is_dir():
+                    raise IsADirectoryError(21, "Is a directory", self.json_file)
+                _try(_partial(Path(self.json_file)))
         except OSError as error:
             raise ValueError(
                 f"{error.filename or self.json_file} cannot be written ({error.strerror}); "
@@ -82,9 +83,10 @@ class Output:
         return self.records[-1]
 
     def finish(self) -> None:
-        """Write to stdout what was asked for there."""
+        """Write the list as it now is, empty or not; to stdout if it was asked for there."""
         if self.json_file == "-":
             typer.echo(self._text())
+        self._write()
 
     def _text(self) -> str:
         return json.dumps(self.records, indent=1, allow_nan=False)
@@ -93,9 +95,20 @@ class Output:
         if self.json_file is None or self.json_file == "-":
             return
         path = Path(self.json_file)
-        partial = path.with_name(path.name + ".partial")
+        partial = _partial(path)
         partial.write_text(self._text() + "\n", encoding="utf-8")
         partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    """Where a file is written before it takes its name."""
+    return path.with_name(path.name + ".partial")
+
+
+def _try(path: Path) -> None:
+    """Write an empty file and take it away again."""
+    path.write_bytes(b"")
+    path.unlink()
 
 
 def record(problem: Problem, result: Result, metrics: Metrics | None) -> dict[str, Any]:

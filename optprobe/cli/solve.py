@@ -57,8 +57,8 @@ def solve(
 ) -> None:
     """Find the best k-sparse probe and prove that it is the best.
 
-    Exit code 0: every k reached the gap; 3: a limit or Ctrl-C stopped one, with everything found
-    so far written; 2: bad input.
+    Exit codes: 0, every k reached the gap; 2, bad input; 3, a limit or
+    Ctrl-C stopped one, and what was found by then is written.
     """
     from optprobe.cli.output import Output
 

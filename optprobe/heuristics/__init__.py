@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Int
 
+from optprobe.heuristics.l1 import l1_logistic
 from optprobe.heuristics.local_search import greedy, swap
 from optprobe.heuristics.rankings import f_statistic, mean_difference
 from optprobe.problem import Problem
@@ -36,6 +37,7 @@ def _greedy_swaps(problem: Problem) -> Int[Array, "k"]:
 HEURISTICS: dict[str, Callable[[Problem], Int[Array, "k"]]] = {
     "mean difference": lambda problem: _top(mean_difference, problem),
     "F statistic": lambda problem: _top(f_statistic, problem),
+    "L1 logistic": l1_logistic,
     "greedy": _greedy,
     "greedy + swaps": _greedy_swaps,
 }

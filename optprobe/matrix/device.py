@@ -25,7 +25,7 @@ def standardise_tensor(X: torch.Tensor, train: Int[Array, "n"], floor: float) ->
     """
     import torch
 
-    rows = torch.as_tensor(train, device=X.device)
+    rows = torch.tensor(train, device=X.device)
     total = torch.zeros(X.shape[1], dtype=torch.float64, device=X.device)
     low = torch.full_like(total, torch.inf)
     high = torch.full_like(total, -torch.inf)
@@ -63,19 +63,19 @@ class DeviceMatrix:
         """Standardise the training rows of X on its device; constant columns become 0."""
         import torch
 
-        rows = torch.as_tensor(train, device=X.device)
-        mean = torch.as_tensor(by.mean, device=X.device)
-        scale = torch.as_tensor(by.scale, device=X.device)
+        rows = torch.tensor(train, device=X.device)
+        mean = torch.tensor(by.mean, device=X.device)
+        scale = torch.tensor(by.scale, device=X.device)
         out = torch.empty((X.shape[1], len(train)), dtype=torch.float32, device=X.device)
         for part in row_slices(len(train), X.shape[1]):
             out[:, part] = ((X[rows[part]].double() - mean) / scale).T.float()
-        out[torch.as_tensor(by.constant, device=X.device)] = 0.0
+        out[torch.tensor(by.constant, device=X.device)] = 0.0
         return cls(out)
 
     def _tensor(self, values: Array) -> torch.Tensor:
         import torch
 
-        return torch.as_tensor(values, device=self.transposed.device)
+        return torch.tensor(values, device=self.transposed.device)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -20,6 +20,9 @@ Array = np.ndarray
 BLOCK_BYTES = 2**24
 """Size of a block of rows in float64: large enough for the products, small beside X."""
 
+LARGEST = 1e150
+"""Largest number in X: the square of anything more would overflow."""
+
 
 def row_slices(rows: int, columns: int) -> Iterator[slice]:
     """Consecutive slices of rows whose float64 block takes about BLOCK_BYTES."""
@@ -48,7 +51,7 @@ class Standardisation:
 
 
 class NotFiniteError(ValueError):
-    """X holds a NaN or an infinity; carries where."""
+    """X holds a NaN, an infinity or a number past LARGEST; carries where."""
 
     def __init__(self, row: int, column: int, value: float) -> None:
         super().__init__(f"X[{row}, {column}] is {value}")
@@ -56,14 +59,15 @@ class NotFiniteError(ValueError):
 
 
 def check_finite(block: Array, first_row: int) -> None:
-    """Raise NotFiniteError at the first NaN or infinity of a block of rows of X."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = np.sum(block, dtype=np.float64)
-    if np.isfinite(total) and (block.dtype != np.float64 or np.isfinite(block).all()):
-        return
-    bad = np.argwhere(~np.isfinite(block))
-    if len(bad):
-        row, column = bad[0]
+    """Raise NotFiniteError at the first NaN, infinity or huge number of a block of rows of X."""
+    with np.errstate(invalid="ignore"):
+        if block.dtype.itemsize == 8:
+            fine = block.max() <= LARGEST and block.min() >= -LARGEST  # NaN is neither
+        else:
+            fine = np.isfinite(np.sum(block, dtype=np.float64))
+    if not fine:
+        bad = ~(np.abs(block.astype(np.float64)) <= LARGEST)
+        row, column = np.argwhere(bad)[0]
         raise NotFiniteError(first_row + int(row), int(column), float(block[row, column]))
 
 
@@ -78,7 +82,7 @@ def standardise(
         floor: smallest scale; a column that varies less is divided by this instead.
 
     Raises:
-        NotFiniteError: a NaN or an infinity anywhere in X, test rows included.
+        NotFiniteError: a NaN, an infinity or a huge number anywhere in X, test rows included.
     """
     d = X.shape[1]
     count, mean, squares = 0, np.zeros(d), np.zeros(d)

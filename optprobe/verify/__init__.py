@@ -26,7 +26,7 @@ from optprobe.verify.data import Columns, Source, check_scope, check_standardisa
 from optprobe.verify.duals import Rows, objective
 from optprobe.verify.form import Claim, RefusedError, check_arrays, claim_of
 from optprobe.verify.points import Points, fit_bounds
-from optprobe.verify.walk import Counts, Tree, point_order, preorder, walk
+from optprobe.verify.walk import Counts, Tree, point_order, preorder, walk_tree
 
 __all__ = ["Verdict", "verify"]
 
@@ -193,4 +193,4 @@ def _walked(
     points = Points(columns, rows, arrays, local, point_order(arrays, order))
     bounds = fit_bounds(columns, rows, arrays, supports)
     tree = Tree(arrays, supports, bounds, arrays["scope"].astype(np.int64), claim.k, claim.lower)
-    return walk(tree, points, sizes)
+    return walk_tree(tree, points, sizes)

@@ -58,10 +58,10 @@ class Source:
         little = self.X.dtype.newbyteorder("<")
         hashed.update(f"{little.str}{self.X.shape}".encode())
         for part in row_slices(*self.X.shape):
-            hashed.update(memoryview(np.ascontiguousarray(self.X[part], little)))
-        hashed.update(memoryview(np.ascontiguousarray(self.y, "<f8")))
-        hashed.update(memoryview(np.ascontiguousarray(self.train, "<i8")))
-        hashed.update(memoryview(np.ascontiguousarray(self.weights, "<f8")))
+            hashed.update(np.ascontiguousarray(self.X[part], little).data)
+        hashed.update(np.ascontiguousarray(self.y, "<f8").data)
+        hashed.update(np.ascontiguousarray(self.train, "<i8").data)
+        hashed.update(np.ascontiguousarray(self.weights, "<f8").data)
         return hashed.hexdigest()
 
 

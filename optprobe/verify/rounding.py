@@ -19,7 +19,8 @@ exact dual point. What remains to bound is:
 
  1. Intercept condition. With A_c the sum of w a over class c and rho = |A_+ - A_-|, the point that
     equals s a on the heavier class, s = 1 - rho / A_c, satisfies it exactly and lies in the box.
-    A sum of n products has error gamma(n) A_c, hence rho <= |computed| + gamma(n) (A_+ + A_-).
+    Sums of n terms by way of blocks of B have error gamma(n / B + B) A_c, whatever the order
+    within, hence rho <= |computed| + gamma(n / B + B) (A_+ + A_-).
     H is concave with H(0) = 0, so H(s a) >= s H(a): the entropy falls by at most (1 - s) times the
     class's own, itself at most E, the sum of the absolute values of all its terms; and 1 - s <= 1.
     v_j = sum w a y z_j moves by at most (1 - s) sum_c w a |z_ij| <= rho max_i |z_ij|.

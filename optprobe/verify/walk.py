@@ -72,6 +72,9 @@ def node_bounds(
     value: float, forced: Float64[Array, "s"], free: Float64[Array, "f"], remaining: int
 ) -> Bounds:
     """The three bounds from value and gains; with r = 0 or r >= |F| see `bounds.branch_bounds`."""
+    if value == -math.inf:
+        nothing = np.full(len(free), -math.inf)
+        return Bounds(-math.inf, nothing, nothing)
     base = value - float(forced.sum())
     size = len(free)
     if remaining >= size:
@@ -85,8 +88,6 @@ def node_bounds(
         top = float(order[size - remaining :].sum())
     slack = gamma(len(forced) + remaining + 16) * (abs(value) + float(forced.sum()) + 2.0 * top)
     bound = base - top - slack
-    if math.isnan(bound):
-        bound = -math.inf
     entering = bound + np.maximum(smallest - free, 0.0)
     leaving = bound + np.maximum(free - runner_up, 0.0)
     return Bounds(bound, entering, leaving)
@@ -116,7 +117,7 @@ def point_order(arrays: dict[str, Array], order: Int[Array, "reached"]) -> Int[A
     return used[np.argsort(first)].astype(np.int64)
 
 
-def walk(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
+def walk_tree(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
     """Check every leaf.
 
     Raises:
