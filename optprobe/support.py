@@ -37,7 +37,7 @@ coefficients would not reproduce their dual value, and it costs only 2 mu.
 CENTRING = 10
 """At most this many centring steps of a hinge fit at STORED_MU."""
 
-STEPS = 60
+STEPS = 500
 """Newton passes before a support is left as it is (its bound is whatever its dual value says)."""
 
 CHUNK = 2**15

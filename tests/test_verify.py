@@ -25,6 +25,7 @@ from optprobe.support import Fits, Rows, fit_supports, signed
 from optprobe.verify import Verdict, data, duals, verify
 from optprobe.verify import points as batches
 from optprobe.verify.survivors import Listed, surviving
+from optprobe.verify.walk import node_bounds
 
 LOSSES = ("logistic", "squared_hinge", "hinge")
 WEIGHTS = ("balanced", "uniform", "given")
@@ -703,6 +704,105 @@ def test_rounding_allowances_are_real_and_small(loss: str) -> None:
                 truth = v[j] * v[j] / (2 * Fraction(rows.lam))
                 high = Fraction(float(gain[i, j]))
                 assert truth <= high <= truth + Fraction(1, 10**9) * (1 + truth)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_unbalanced_point_is_charged_for_its_residual(loss: str) -> None:
+    """Any point of the box bounds, whatever its residual: the exact point is the scaled one."""
+    rng = np.random.default_rng(7)
+    w = rng.uniform(0.1, 1.0, 20)
+    rows = duals.Rows(w / w.sum(), 8, loss, 0.1)
+    Z = rng.standard_normal((3, 20))
+    norm, peak = np.linalg.norm(Z, axis=1) * (1 + 1e-14), np.abs(Z).max(axis=1)
+    top = 4.0 if loss == "squared_hinge" else 1.0
+    dual = rng.uniform(0.0, top, (8, 20)) * rng.uniform(0.0, 1.0, (8, 1))
+    dual[6], dual[7, :8] = 0.0, 0.0
+    with np.errstate(all="ignore"):
+        found = duals.duals(rows, dual)
+    gain = duals.gains(found, found.u @ Z.T, norm, peak, rows.lam)
+    with localcontext() as context:
+        context.prec = 60
+        for i in range(8):
+            value, v = exact_dual(rows, dual[i], Z)
+            assert Decimal(float(found.value[i])) <= (
+                value if isinstance(value, Decimal) else decimal(value)
+            )
+            for j in range(3):
+                assert v[j] * v[j] / (2 * Fraction(rows.lam)) <= Fraction(float(gain[i, j]))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_columns_of_z(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make(n=50)
+    source = data.Source(case.X, case.problem.data.y, case.problem.data.train, case.problem.weights)
+    if not held:
+        monkeypatch.setattr(data, "HELD_BYTES", 0)
+    monkeypatch.setattr(data, "BLOCK_BYTES", 8 * 7 * 9)
+    by, scope = case.problem.data.by, np.array([0, 2, 3, 6])
+    columns = data.Columns(source, by.mean, by.scale, scope)
+    assert columns.held == held
+    order = np.argsort(case.problem.y < 0, kind="stable")
+    Z = case.problem.data.columns(scope, case.problem.data.train)[:, order]
+    block, place = columns.gather(np.array([[0, 3, 4], [1, 2, 3]]))
+    padded = np.concatenate([Z, np.zeros((1, Z.shape[1]))])
+    assert np.array_equal(block[place], padded[np.array([[0, 3, 4], [1, 2, 3]])])
+    assert np.array_equal(columns.peak, np.abs(padded).max(axis=1))
+    for j, z in enumerate(padded):
+        square = sum((Fraction(float(x)) ** 2 for x in z), Fraction(0))
+        assert square <= Fraction(float(columns.norm[j])) ** 2 <= square * (1 + Fraction(1, 10**12))
+    u = np.random.default_rng(0).standard_normal((3, Z.shape[1]))
+    np.testing.assert_allclose(columns.correlations(u), u @ Z.T, rtol=1e-12, atol=1e-12)
+    beta = np.ones((2, 2))
+    np.testing.assert_allclose(columns.scores(np.array([1, 3]), beta), beta @ Z[[1, 3]], rtol=1e-12)
+
+
+def test_node_bounds_are_those_of_the_supports() -> None:
+    """Bound, entering and leaving against the smallest value - g(S) over the supports meant."""
+    rng = np.random.default_rng(8)
+    for size, remaining in itertools.product((1, 2, 5), (1, 2, 3, 5, 6)):
+        forced, free = rng.exponential(size=2), rng.exponential(size=size)
+        free[-1] = free[0]
+        bounds = node_bounds(3.0, forced, free, remaining)
+        some = range(min(remaining, size) + 1)
+        sets = [s for count in some for s in itertools.combinations(range(size), count)]
+        values = {s: 3.0 - forced.sum() - free[list(s)].sum() for s in sets}
+        assert bounds.bound == pytest.approx(min(values.values()))
+        for j in range(size):
+            inside = min(value for s, value in values.items() if j in s)
+            outside = min(value for s, value in values.items() if j not in s)
+            assert bounds.entering[j] == pytest.approx(inside)
+            assert bounds.leaving[j] == pytest.approx(outside)
+
+
+def test_columns_are_fixed_only_by_bounds_that_reach_the_claim() -> None:
+    """FIX, then the supports without the weakest column: its entering bound must do the rest."""
+    case = make(lam=0.1)
+    draft = Draft(case, 0.0)
+    supports, fits = case.brute
+    best = int(np.argmin(fits.primal))
+    beta = np.zeros(7)
+    beta[supports[best]] = fits.beta[best].astype(np.float32)
+    draft.points.append((beta, float(fits.intercept[best]), 0.0))
+    draft.node(Kind.FIX, point=0, child=[1, -1])
+    source = data.Source(case.X, case.problem.data.y, case.problem.data.train, case.rows.w)
+    by = case.problem.data.by
+    columns = data.Columns(source, by.mean, by.scale, np.arange(7))
+    positive = case.problem.y > 0
+    weights = np.concatenate([case.rows.w[positive], case.rows.w[~positive]])
+    rows = duals.Rows(weights, int(positive.sum()), "logistic", 0.1)
+    scores = columns.scores(np.arange(7), beta[None]) + fits.intercept[best]
+    point = duals.duals(rows, duals.box_point(rows, scores, np.zeros(1)))
+    v = columns.correlations(point.u)
+    gain = duals.gains(point, v, columns.norm[:-1], columns.peak[:-1], 0.1)[0]
+    entering = node_bounds(float(point.value[0]), gain[:0], gain, 3).entering
+    weakest = int(np.argmin(gain))
+    assert entering[weakest] <= case.provable
+    rest = case.supports([j for j in range(7) if j != weakest])
+    draft.node(Kind.ENUMERATED, fits=draft.list_fits(rest))
+    for change, valid in ((-1e-9, True), (1e-9, False), (5e-3, False)):
+        lower = float(entering[weakest]) + change
+        verdict = case.check(draft.certificate(lower=lower, upper=5.0))
+        assert verdict.valid == valid, verdict.reason
 
 
 @pytest.mark.parametrize("loss", LOSSES)

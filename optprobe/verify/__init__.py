@@ -25,7 +25,7 @@ from optprobe.certificate import Certificate, CertificateError, read
 from optprobe.verify.data import Columns, Source, check_scope, check_standardisation, source_of
 from optprobe.verify.duals import Rows, objective
 from optprobe.verify.form import Claim, RefusedError, check_arrays, claim_of
-from optprobe.verify.points import Points, fit_bounds
+from optprobe.verify.points import Fits, Points
 from optprobe.verify.walk import Counts, Tree, point_order, preorder, walk_tree
 
 __all__ = ["Verdict", "verify"]
@@ -187,10 +187,8 @@ def _walked(
     columns: Columns, rows: Rows, arrays: dict[str, np.ndarray], local: np.ndarray, claim: Claim
 ) -> Counts:
     """Fits, dual points and the walk."""
-    listed = arrays["fit_support"]
-    supports = np.where(listed >= 0, local[listed], columns.p)
     order, sizes = preorder(arrays)
     points = Points(columns, rows, arrays, local, point_order(arrays, order))
-    bounds = fit_bounds(columns, rows, arrays, supports)
-    tree = Tree(arrays, supports, bounds, arrays["scope"].astype(np.int64), claim.k, claim.lower)
-    return walk_tree(tree, points, sizes)
+    fits = Fits(columns, rows, arrays, local)
+    scope = arrays["scope"].astype(np.int64)
+    return walk_tree(Tree(arrays, points, fits, scope, claim.k, claim.lower), sizes)

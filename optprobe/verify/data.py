@@ -210,6 +210,11 @@ class Columns:
         self.norm = np.sqrt(squares) * (1.0 + gamma(self.n + 8)) + self.n * TINY
         self.norm[-1] = 0.0
 
+    @property
+    def held(self) -> bool:
+        """Whether Z is in memory."""
+        return self._held is not None
+
     def blocks(
         self, columns: Int[Array, "q"] | slice = slice(None)
     ) -> Iterator[tuple[slice, Float64[Array, "q rows"]]]:

@@ -88,31 +88,61 @@ class Points:
         return np.where(useful, batch.value, -np.inf), np.where(useful[:, None], gain, 0.0)
 
 
-def fit_bounds(
-    columns: Columns, rows: Rows, arrays: dict[str, Array], supports: Int[Array, "m k"]
-) -> Float64[Array, "m"]:
-    """Dual value at its own columns of every fitted support, rounded down.
+class Fits:
+    """`fits.bounds(first, last)` are the dual values of fitted supports at their own columns.
+
+    Only those of the nodes that are reached are evaluated; where Z is not held in memory, all of
+    them at once, so that X is read few times.
 
     Args:
         columns, rows: the data.
         arrays: of the certificate.
+        local: position in the scope of each column.
+
+    Attributes:
         supports: `fit_support` as positions in the scope, p for padding.
     """
-    bound = np.empty(len(supports))
-    k = supports.shape[1]
-    step = max(1, FIT_ROWS // columns.n)
-    for group in columns.groups(supports):
-        block, place = columns.gather(supports[group])
-        for first in range(group.start, group.stop, step):
-            part = slice(first, min(first + step, group.stop))
-            columns_of = supports[part]
-            gathered = block[place[first - group.start : part.stop - group.start]]
-            beta = arrays["fit_beta"][part].astype(np.float64)
-            scores = np.matmul(beta[:, None, :], gathered)[:, 0]
-            scores += arrays["fit_intercept"][part, None]
-            batch = duals(rows, box_point(rows, scores, arrays["fit_mu"][part]))
-            v = np.matmul(gathered, batch.u[:, :, None])[:, :, 0]
-            gain = gains(batch, v, columns.norm[columns_of], columns.peak[columns_of], rows.lam)
-            gain = np.where(columns_of < columns.p, gain, 0.0).sum(axis=1)
-            bound[part] = batch.value - gain - gamma(k + 16) * (np.abs(batch.value) + gain)
-    return np.where(np.isnan(bound), -np.inf, bound)
+
+    def __init__(
+        self, columns: Columns, rows: Rows, arrays: dict[str, Array], local: Int[Array, "d"]
+    ) -> None:
+        listed = arrays["fit_support"]
+        self.supports: Int[Array, "m k"] = np.where(listed >= 0, local[listed], columns.p)
+        self._columns, self._rows, self._arrays = columns, rows, arrays
+        self._all: Float64[Array, "m"] | None = None
+
+    def bounds(self, first: int, last: int) -> Float64[Array, "batch"]:
+        """Lower bounds on P(S) for the fits first:last, rounded down."""
+        if self._columns.held:
+            return self._evaluate(slice(first, last))
+        if self._all is None:
+            self._all = self._evaluate(slice(0, len(self.supports)))
+        return self._all[first:last]
+
+    def _evaluate(self, part: slice) -> Float64[Array, "batch"]:
+        bound = np.empty(part.stop - part.start)
+        step = max(1, FIT_ROWS // self._columns.n)
+        supports = self.supports[part]
+        for group in self._columns.groups(supports):
+            block, place = self._columns.gather(supports[group])
+            for first in range(group.start, group.stop, step):
+                last = min(first + step, group.stop)
+                gathered = block[place[first - group.start : last - group.start]]
+                rows = slice(part.start + first, part.start + last)
+                bound[first:last] = self._dual_values(gathered, rows)
+        return bound
+
+    def _dual_values(
+        self, gathered: Float64[Array, "batch k n"], part: slice
+    ) -> Float64[Array, "batch"]:
+        arrays, columns, supports = self._arrays, self._columns, self.supports[part]
+        beta = arrays["fit_beta"][part].astype(np.float64)
+        scores = np.matmul(beta[:, None, :], gathered)[:, 0]
+        scores += arrays["fit_intercept"][part, None]
+        batch = duals(self._rows, box_point(self._rows, scores, arrays["fit_mu"][part]))
+        v = np.matmul(gathered, batch.u[:, :, None])[:, :, 0]
+        gain = gains(batch, v, columns.norm[supports], columns.peak[supports], self._rows.lam)
+        total = np.where(supports < columns.p, gain, 0.0).sum(axis=1)
+        slack = gamma(supports.shape[1] + 16) * (np.abs(batch.value) + total)
+        bound = batch.value - total - slack
+        return np.where(np.isnan(bound), -np.inf, bound)

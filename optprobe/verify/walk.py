@@ -19,7 +19,7 @@ import numpy as np
 
 from optprobe.certificate import Kind
 from optprobe.verify.form import RefusedError
-from optprobe.verify.points import Points
+from optprobe.verify.points import Fits, Points
 from optprobe.verify.rounding import gamma
 from optprobe.verify.survivors import Listed, surviving
 
@@ -58,11 +58,11 @@ class Bounds(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """The tree's arrays, the fits as positions in the scope with their bounds, and the claim."""
+    """The tree's arrays, its dual points and fits, and the claim."""
 
     arrays: dict[str, Array]
-    supports: Int[Array, "m k"]
-    fit_bounds: Float64[Array, "m"]
+    points: Points
+    fits: Fits
     scope: Int[Array, "p"]
     k: int
     lower: float
@@ -117,7 +117,7 @@ def point_order(arrays: dict[str, Array], order: Int[Array, "reached"]) -> Int[A
     return used[np.argsort(first)].astype(np.int64)
 
 
-def walk_tree(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
+def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
     """Check every leaf.
 
     Raises:
@@ -131,7 +131,7 @@ def walk_tree(tree: Tree, points: Points, sizes: Int[Array, "nodes"]) -> Counts:
         counts.nodes += 1
         kind = tree.arrays["node_kind"][node.number]
         point = int(tree.arrays["node_point"][node.number])
-        value, gain = points[point] if point >= 0 else (-math.inf, np.zeros(len(tree.scope)))
+        value, gain = tree.points[point] if point >= 0 else (-math.inf, np.zeros(len(tree.scope)))
         bounds = node_bounds(value, gain[list(node.forced)], gain[node.free], node.remaining)
         if bounds.bound >= tree.lower:
             counts.bounded += 1
@@ -201,8 +201,8 @@ def _check_enumerated(
 ) -> None:
     """Every S1 + T, |T| = min(r, |F|), is excluded by the dual point or among the good fits."""
     first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
-    listed = tree.supports[first:last]
-    good = tree.fit_bounds[first:last] >= tree.lower
+    listed = tree.fits.supports[first:last]
+    good = tree.fits.bounds(first, last) >= tree.lower
     padding = len(tree.scope)
     r = min(node.remaining, len(node.free))
     forced = np.array(node.forced, np.int64)
@@ -231,12 +231,12 @@ def _refuse_support(
     node: Node, support: Int[Array, "s"], value: float, gain: Float64[Array, "p"], tree: Tree
 ) -> None:
     """Say which support of an enumerated node is not covered, and why."""
-    first, last = tree.arrays["node_fits"][node.number]
-    listed = tree.supports[first:last]
+    first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
+    listed = tree.fits.supports[first:last]
     same = (np.isin(listed, support).sum(axis=1) == len(support)).nonzero()[0]
     columns = tuple(tree.scope[support].tolist())
     if len(same):
-        bound = float(tree.fit_bounds[first:last][same].max())
+        bound = float(tree.fits.bounds(first, last)[same].max())
         fault = f"its fit bounds the support {columns} by {bound:.12g} only, below"
     else:
         bound = value - float(gain[support].sum())

@@ -1,0 +1,159 @@
+"""The tables of the README: python benchmarks/readme_tables.py [FILE ...] > tables.md
+
+Without FILE the packaged activations are measured. Prints Markdown with the machine at the top.
+Times are wall-clock seconds of one run each, on an otherwise idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from optprobe.files import read
+from optprobe.mip.outer_approximation import outer_approximation
+from optprobe.prefilter import best_columns
+from optprobe.problem import Problem
+from optprobe.result import Limits
+from optprobe.solver import judge, solve, solve_path
+
+PACKAGED = Path(str(files("optprobe"))) / "data" / "gerund_L12.npz"
+
+PATHS = (
+    # candidates, ridge, ks
+    (None, 1.0, tuple(range(1, 9))),
+    (None, 0.1, (1, 2, 4)),
+    (50, 0.01, (1, 2, 3)),
+)
+PAPER_S = 60.0
+"""Time limit of the comparison with the paper's scheme."""
+
+
+def machine() -> str:
+    """Processor, cores and versions, one line."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8"))
+        model = found[1] if found else model
+    names = ("numpy", "highspy", "gurobipy")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+
+
+def problem_of(path: Path, lam: float) -> Problem:
+    """The file's problem with logistic loss and balanced weights; k is set later."""
+    held = read(path)
+    return Problem.of(
+        held.X, held.y, k=1, lam=lam, names=held.names, test=held.test, groups=held.groups
+    )
+
+
+def engine_table(path: Path) -> None:
+    """Paths over k with the native engine, each certificate checked."""
+    print("\n| columns | lam | k | nodes | solve, s | verified gap | certificate | check, s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for candidates, lam, ks in PATHS:
+        problem = problem_of(path, lam)
+        total_solve = total_check = 0.0
+        for result in solve_path(problem, ks, candidates=candidates, check=False):
+            assert result.certificate is not None
+            started = time.perf_counter()
+            verdict = judge(problem.with_k(result.k), result.certificate)
+            checked = time.perf_counter() - started
+            total_solve, total_check = total_solve + result.time_s, total_check + checked
+            gap = f"{verdict.gap:.1e}" if verdict.valid else "refused"
+            print(
+                f"| {candidates or problem.d} | {lam:g} | {result.k} | {result.nodes} "
+                f"| {result.time_s:.2f} | {gap} | {result.certificate.size / 1e3:.0f} kB "
+                f"| {checked:.2f} |",
+                flush=True,
+            )
+        print(f"| | {lam:g} | together | | {total_solve:.2f} | | | {total_check:.2f} |")
+
+
+def paper_table(path: Path) -> None:
+    """The paper's scheme (Gurobi, cuts at integer points only) beside the native engine."""
+    print(f"\n| lam (50 candidates, k = 4, {PAPER_S:.0f} s) | method | gap | time, s |")
+    print("|---|---|---|---|")
+    for lam in (0.1, 0.01):
+        problem = problem_of(path, lam).with_k(4)
+        columns = best_columns(problem, 50)
+        limits = Limits(time_s=PAPER_S)
+        started = time.perf_counter()
+        paper = outer_approximation(problem, columns, backend="gurobi", limits=limits, plain=True)
+        seconds = time.perf_counter() - started
+        print(f"| {lam:g} | Gurobi, cuts at integer points | {paper.claimed.gap:.1e} (claimed) "
+              f"| {seconds:.1f} |", flush=True)
+        for method, backend in (("oa", "gurobi"), ("oa", "highs"), ("bnb", None)):
+            result = solve(
+                problem, method=method, backend=backend, candidates=50, limits=limits
+            )
+            name = "native engine" if method == "bnb" else f"our cuts on {backend}"
+            verified = result.verified
+            shown = f"{result.claimed.gap:.1e} (claimed)"
+            if method == "bnb" and verified is not None:
+                shown = f"{verified.gap:.1e} (verified)"
+            print(f"| {lam:g} | {name} | {shown} | {result.time_s:.1f} |", flush=True)
+
+
+def run(arguments: list[str]) -> tuple[float, float]:
+    """Wall-clock seconds and peak resident megabytes of `python -m optprobe.cli ARGUMENTS`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "optprobe.cli", *arguments]
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return seconds, max(before, after) / 1024.0
+
+
+def process_table(path: Path) -> None:
+    """Start-up times (medians of five) and peak memory of whole processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small.npz"
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((200, 20))
+        np.savez(small, X=X, y=X[:, 0] + rng.standard_normal(200) > 0)
+        helps = statistics.median(run(["--help"])[0] for _ in range(5))
+        solves = statistics.median(run(["solve", str(small), "--k", "2"])[0] for _ in range(5))
+    _, peak = run(["solve", str(path), "--k", "1,2,4", "--ridge", "0.1"])
+    held = read(path)
+    single = 4.0 * held.X.size / 2**20
+    print("\n| process | measured | wanted |")
+    print("|---|---|---|")
+    print(f"| `optprobe --help` | {helps:.2f} s | 0.5 s |")
+    print(f"| `optprobe solve` on 200 x 20 | {solves:.2f} s | 2 s |")
+    print(
+        f"| peak memory of `optprobe solve --k 1,2,4 --ridge 0.1` | {peak:.0f} MB "
+        f"| 2 x {single:.0f} MB (X in float32) + 500 MB |"
+    )
+
+
+def main() -> None:
+    """Measure every file and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, default=[PACKAGED])
+    print(f"Machine: {machine()}")
+    for path in parser.parse_args().files:
+        held = read(path)
+        print(f"\n### {path.stem}: {held.X.shape[0]} rows x {held.X.shape[1]} neurons")
+        process_table(path)
+        engine_table(path)
+        paper_table(path)
+
+
+if __name__ == "__main__":
+    main()
