@@ -1,7 +1,7 @@
 """Cut a captured activation file down to the packaged one: python make_demo_data.py SOURCE TARGET.
 
-Keeps whole documents, drawn in a fixed random order, until ROWS tokens are held, and what a problem
-needs of them (X, y, names, doc, test), and says where it came from.
+Keeps whole documents, drawn in a fixed random order, up to ROWS tokens, and what a problem needs of
+them (X, y, names, token, doc, test), and says where it came from.
 SOURCE is an .npz with X [n, d], y in {-1, +1}, names [d], token [n], doc [n] and test [n], a split
 by document.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-ROWS = 2600
+ROWS = 2700
+SEED = 4  # of 0..7 the one with the most positives on the smaller side of the split
 MODEL = "SmolLM2-135M-Instruct (Apache-2.0), Q4_1 weights dequantised to float32"
 HOOK = "blocks.{layer}.mlp.hook_post"  # the input of down_proj
 TEXT = "Universal Dependencies: English-EWT"
@@ -21,11 +22,13 @@ LICENCE = "CC BY-SA 4.0"
 
 
 def kept_rows(doc: np.ndarray) -> np.ndarray:
-    """Row numbers of the first documents, in random order, that hold ROWS rows together."""
-    documents = np.random.default_rng(0).permutation(np.unique(doc))
-    sizes = np.array([np.count_nonzero(doc == one) for one in documents])
-    count = int(np.searchsorted(np.cumsum(sizes), ROWS)) + 1
-    return np.flatnonzero(np.isin(doc, documents[:count]))
+    """Row numbers of documents in random order, each taken if it still fits into ROWS."""
+    kept = np.zeros(len(doc), bool)
+    for one in np.random.default_rng(SEED).permutation(np.unique(doc)):
+        rows = doc == one
+        if kept.sum() + rows.sum() <= ROWS:
+            kept |= rows
+    return np.flatnonzero(kept)
 
 
 def cut(source: Path, target: Path) -> None:

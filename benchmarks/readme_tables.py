@@ -29,7 +29,7 @@ from optprobe.problem import Problem
 from optprobe.result import Limits
 from optprobe.solver import judge, solve, solve_path
 
-PACKAGED = Path(str(files("optprobe"))) / "data" / "gerund_L12.npz"
+PACKAGED = Path(str(files("optprobe"))) / "data" / "digit_L01.npz"
 
 PATHS = (
     # candidates, ridge, ks

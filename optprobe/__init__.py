@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Limit, Limits, Result, Status
-    from optprobe.solve import solve, solve_path
+    from optprobe.solver import solve, solve_path
     from optprobe.verify import verify
 
 __version__ = "0.1.0"
@@ -32,8 +32,8 @@ _HOME = {
     "Limits": "result",
     "Result": "result",
     "Status": "result",
-    "solve": "solve",
-    "solve_path": "solve",
+    "solve": "solver",
+    "solve_path": "solver",
     "verify": "verify",
 }
 

@@ -20,22 +20,21 @@ from optprobe.heuristics import heuristic_supports
 from optprobe.metrics import Metrics
 from optprobe.problem import Problem
 from optprobe.result import Limits, Result, Status
-from optprobe.solve import solve_path
+from optprobe.solver import solve_path
 from optprobe.support import Rows, fit_support
 
 Array = np.ndarray
 
-NAME = "gerund_L12"
+NAME = "digit_L01"
 KS = (1, 2, 3, 4, 5)
-RIDGE = 0.2
-"""Small enough to part the heuristics, large enough to prove every k within its limit."""
+RIDGE = 0.03
+"""Weak enough that the rankings miss the best supports by far, and proven within seconds."""
 LIMITS = Limits(gap=1e-4, time_s=8.0)
 """Per k: five of them leave room for the heuristics and the checks within a minute."""
 
 ABOUT = (
-    "Activations of the 1536 MLP neurons in layer 12 of SmolLM2-135M-Instruct on English tokens: "
-    "which neurons tell gerunds (walking, in 'she likes walking') from other tokens? Training and "
-    "test tokens share no document; few tokens are gerunds, so test scores are coarse."
+    "Activations of the 1536 MLP neurons in layer 1 of SmolLM2-135M-Instruct on English tokens: "
+    "which neurons tell tokens that contain a digit? Training and test tokens share no document."
 )
 
 
@@ -93,7 +92,7 @@ def _rival(problem: Problem, result: Result, name: str, support: Int[Array, "s"]
     data = problem.data
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
     fit = fit_support(data.columns(support, data.train), rows)
-    beta, intercept = fit.beta[0], float(fit.intercept[0])
+    beta, intercept = fit.solution[0, :-1], float(fit.solution[0, -1])
     objective = problem.objective(support, beta, intercept)
     return Rival(
         name,

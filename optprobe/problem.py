@@ -127,7 +127,7 @@ class Problem:
 
     data: Data = field(repr=False)
     k: int
-    lam: float = 0.01
+    lam: float = 0.1
     loss_name: str = "logistic"
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class Problem:
         if not np.isfinite(self.lam) or self.lam <= 0:
             raise ValueError(
                 f"lam={self.lam}: the ridge must be positive and finite; every bound divides "
-                "by it, so nothing can be certified without it (try lam=0.01)"
+                "by it, so nothing can be certified without it (try lam=0.1)"
             )
         if not np.isfinite(self.k) or self.k != int(self.k) or self.k < 1:
             raise ValueError(
@@ -161,7 +161,7 @@ class Problem:
         y: Sequence[Any] | Array,
         *,
         k: int,
-        lam: float = 0.01,
+        lam: float = 0.1,
         loss: str = "logistic",
         weights: Literal["balanced", "uniform"] | Array = "balanced",
         names: Sequence[str] | None = None,
@@ -176,7 +176,7 @@ class Problem:
                 torch tensor on any device.
             y: one label per row; any two values. The larger one is the positive class.
             k: at most this many columns in the support.
-            lam: ridge strength, > 0.
+            lam: ridge strength, > 0 (the sparse probe of TransformerLens takes 0.01).
             loss: "logistic", "hinge" or "squared_hinge".
             weights: "balanced" (each class weighs 1/2), "uniform", or one weight >= 0 per row.
             names: one per column; default "0", "1", ...

@@ -325,10 +325,11 @@ def _interior_point(block: Array, full: Array, rows: Rows, theta: Array, cutoff:
         target = np.maximum(mu * np.clip(after / mu, 0.0, 1.0) ** 3, least)
         target = np.where(centring, least, target)[:, None]
         second = np.where(centring, 0.0, 1.0)[:, None]
-        step, d_margin, da, dz, du = direction(target - second * da * dz, target + second * da * du)
+        step, _, da, dz, du = direction(target - second * da * dz, target + second * da * du)
         pace = np.minimum(1.0, 0.995 * reach(da, dz, du))[:, None]
         at = at + pace * step
-        margin = margin + pace * d_margin
+        # Afresh: a running sum drifts, and what is stored must be reproduced from `at` alone.
+        margin = np.matmul(at[:, None, :], gathered)[:, 0]
         a, z, u = a + pace * da, z + pace * dz, u + pace * du
     lower = np.maximum(lower, best_dual)
     return _State(best, solution, primal, best_dual, best_mu, lower, held)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import optprobe.solve
+import optprobe.solver
 from optprobe import __version__
 from optprobe.cli import app
 from optprobe.cli.common import parse_candidates, parse_ks
@@ -151,13 +151,13 @@ def test_a_limit_is_a_result(data, tmp_path):
 
 
 def test_only_verified_bounds_are_called_certified(data, monkeypatch):
-    genuine = optprobe.solve.solve_path
+    genuine = optprobe.solver.solve_path
 
     def unverified(*positional: Any, **named: Any) -> Iterator[Result]:
         for result in genuine(*positional, **named):
             yield replace(result, verified=None, certificate=None)
 
-    monkeypatch.setattr(optprobe.solve, "solve_path", unverified)
+    monkeypatch.setattr(optprobe.solver, "solve_path", unverified)
     result = run("solve", data, "--k", "1:2", "--json", "-")
     assert result.exit_code == 0
     assert [entry["verified"] for entry in json.loads(result.stdout)] == [None, None]
@@ -167,7 +167,7 @@ def test_only_verified_bounds_are_called_certified(data, monkeypatch):
 
 
 def test_undefined_numbers_become_null(data, monkeypatch):
-    genuine = optprobe.solve.solve_path
+    genuine = optprobe.solver.solve_path
 
     def unbounded(*positional: Any, **named: Any) -> Iterator[Result]:
         for result in genuine(*positional, **named):
@@ -176,7 +176,7 @@ def test_undefined_numbers_become_null(data, monkeypatch):
                 result, claimed=claimed, verified=None, status=Status.FEASIBLE, limit=Limit.TIME
             )
 
-    monkeypatch.setattr(optprobe.solve, "solve_path", unbounded)
+    monkeypatch.setattr(optprobe.solver, "solve_path", unbounded)
     result = run("solve", data, "--k", "1", "--json", "-")
     assert result.exit_code == 3
     (entry,) = json.loads(result.stdout)
@@ -184,13 +184,13 @@ def test_undefined_numbers_become_null(data, monkeypatch):
 
 
 def test_interruption_keeps_what_was_found(data, tmp_path, monkeypatch):
-    genuine = optprobe.solve.solve_path
+    genuine = optprobe.solver.solve_path
 
     def interrupted(*positional: Any, **named: Any) -> Iterator[Result]:
         yield next(genuine(*positional, **named))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(optprobe.solve, "solve_path", interrupted)
+    monkeypatch.setattr(optprobe.solver, "solve_path", interrupted)
     file = tmp_path / "out.json"
     result = run("solve", data, "--k", "1:3", "--json", file)
     assert result.exit_code == 3
@@ -309,7 +309,7 @@ def test_a_problem_too_large_for_the_licence_is_refused(data, monkeypatch):
         raise TooLargeError("2500 candidates exceed the licence; pass --candidates 1990")
         yield
 
-    monkeypatch.setattr(optprobe.solve, "solve_path", too_large)
+    monkeypatch.setattr(optprobe.solver, "solve_path", too_large)
     result = run("solve", data, "--k", "1", "--method", "oa", "--backend", "highs")
     refused(result, "2500 candidates exceed the licence")
 
@@ -322,7 +322,7 @@ def test_a_refusal_leaves_earlier_results_alone(data, tmp_path, monkeypatch):
     file = tmp_path / "out.json"
     file.write_text("[1]")
     assert run("solve", data, "--k", "9", "--json", file).exit_code == 2
-    monkeypatch.setattr(optprobe.solve, "solve_path", refusing)
+    monkeypatch.setattr(optprobe.solver, "solve_path", refusing)
     assert run("solve", data, "--k", "1", "--json", file).exit_code == 2
     assert file.read_text() == "[1]"
     assert {path.name for path in tmp_path.iterdir()} == {"out.json", "task.npz"}
@@ -333,7 +333,7 @@ def test_an_interruption_before_the_first_result_leaves_an_empty_list(data, tmp_
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(optprobe.solve, "solve_path", interrupted)
+    monkeypatch.setattr(optprobe.solver, "solve_path", interrupted)
     file = tmp_path / "out.json"
     assert run("solve", data, "--k", "1", "--json", file).exit_code == 3
     assert solved(file) == []

@@ -13,7 +13,7 @@ from instances import brute_force, random_problem
 from optprobe import Limit, Limits, Problem, Status
 from optprobe.engine import tree
 from optprobe.engine.native import Memory, branch_and_bound
-from optprobe.solve import solve, solve_path
+from optprobe.solver import solve, solve_path
 
 GAP = 2e-7
 

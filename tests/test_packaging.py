@@ -13,7 +13,7 @@ import pytest
 import optprobe
 
 ROOT = Path(__file__).parents[1]
-DATA = Path(str(files("optprobe"))) / "data" / "gerund_L12.npz"
+DATA = Path(str(files("optprobe"))) / "data" / "digit_L01.npz"
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +64,12 @@ def test_data_fits_the_package():
 
 
 def test_data_has_the_documented_shape_and_types(data):
-    n, d = 2605, 1536
+    n, d = 2700, 1536
     kinds = {key: (data[key].dtype.kind, data[key].itemsize) for key in ("X", "y", "doc", "test")}
     assert kinds == {"X": ("f", 2), "y": ("i", 1), "doc": ("i", 4), "test": ("b", 1)}
     assert data["X"].shape == (n, d)
     assert {data[key].shape for key in ("y", "doc", "test")} == {(n,)}
-    assert data["names"].tolist() == [f"L12N{j}" for j in range(d)]
+    assert data["names"].tolist() == [f"L1N{j}" for j in range(d)]
     assert np.isfinite(data["X"]).all()
 
 
@@ -77,13 +77,13 @@ def test_data_split_is_by_document_with_both_classes_on_both_sides(data):
     doc, test, y = data["doc"], data["test"], data["y"]
     assert not set(doc[test]) & set(doc[~test])
     assert np.unique(doc).size == 131
-    gerund = {side: int((y[test == side] == 1).sum()) for side in (False, True)}
+    digit = {side: int((y[test == side] == 1).sum()) for side in (False, True)}
     other = {side: int((y[test == side] == -1).sum()) for side in (False, True)}
-    assert gerund == {False: 58, True: 40}
-    assert other == {False: 1849, True: 658}
+    assert digit == {False: 129, True: 178}
+    assert other == {False: 1608, True: 785}
 
 
 def test_data_names_its_sources_and_licence(data):
     assert data["licence"] == "CC BY-SA 4.0"
     assert "SmolLM2-135M-Instruct" in str(data["model"])
-    assert data["hook"] == "blocks.12.mlp.hook_post"
+    assert data["hook"] == "blocks.1.mlp.hook_post"

@@ -79,7 +79,7 @@ def proves(columns: np.ndarray, rows: Rows, fits: Fits, gap: float = 1e-9) -> No
     assert abs(dual_value(columns, rows, a) - fits.lower[0]) <= 1e-12 * upper
     again = rebuilt(columns, rows, fits.beta[0], float(fits.intercept[0]), float(fits.mu[0]))
     # The hinge's a(m) magnifies the rounding of the margins by 1/(8 mu), mu about 1e-8 P.
-    accuracy = 1e-8 if fits.mu[0] else 1e-12
+    accuracy = 1e-7 if fits.mu[0] else 1e-12
     assert abs(dual_value(columns, rows, again) - fits.dual[0]) <= accuracy * upper
     assert fits.dual[0] <= fits.lower[0]
     # What the coefficients alone prove is nearly as good as the fit.
@@ -241,8 +241,8 @@ def test_a_cutoff_never_prunes_a_better_support(loss, share):
         part = columns[supports[i]]
         b, mu = float(fits.intercept[i]), float(fits.mu[i])
         a = rebuilt(part, rows, fits.beta[i], b, mu)
-        assert dual_value(part, rows, a) == pytest.approx(fits.dual[i], rel=1e-8)
-        assert dual_value(part, rows, a) > cutoff * (1.0 - 1e-8)
+        assert dual_value(part, rows, a) == pytest.approx(fits.dual[i], rel=1e-7)
+        assert dual_value(part, rows, a) > cutoff * (1.0 - 1e-7)
         solution = fits.solution[i]
         value = primal(part, rows, solution[:-1], solution[-1])
         assert value == pytest.approx(fits.primal[i], rel=1e-12)

@@ -652,7 +652,8 @@ def exact_dual(
     above = sum((w[i] * a[i] for i in range(p)), Fraction(0))
     below = sum((w[i] * a[i] for i in range(p, rows.n)), Fraction(0))
     least = min(above, below)
-    a = [value * least / (above if i < p else below) for i, value in enumerate(a)]
+    scale = [least / total if total else Fraction(0) for total in (above, below)]
+    a = [value * scale[i >= p] for i, value in enumerate(a)]
     sign = [1 if i < p else -1 for i in range(rows.n)]
     v = [
         sum((w[i] * a[i] * sign[i] * Fraction(float(z[i])) for i in range(rows.n)), Fraction(0))
@@ -767,6 +768,9 @@ def test_node_bounds_are_those_of_the_supports() -> None:
         sets = [s for count in some for s in itertools.combinations(range(size), count)]
         values = {s: 3.0 - forced.sum() - free[list(s)].sum() for s in sets}
         assert bounds.bound == pytest.approx(min(values.values()))
+        top = sorted(map(Fraction, free.tolist()))[max(0, size - remaining) :]
+        exact = 3 - sum(map(Fraction, forced.tolist())) - sum(top)
+        assert Fraction(bounds.bound) < exact
         for j in range(size):
             inside = min(value for s, value in values.items() if j in s)
             outside = min(value for s, value in values.items() if j not in s)
@@ -901,6 +905,16 @@ def test_weak_dual_points_shared_by_all_nodes(seed: int) -> None:
     verdict = case.check(draft.certificate())
     assert verdict.valid, verdict.reason
     assert case.check(draft.certificate(lower=case.optimum * 1.0001, upper=2.0)).valid is False
+
+
+def test_fits_belong_to_one_node() -> None:
+    case = small()
+    draft = Draft(case, case.provable)
+    draft.node(Kind.BRANCH, column=0, child=[1, 2])
+    shared = draft.list_fits(case.supports())
+    draft.node(Kind.ENUMERATED, fits=shared)
+    draft.node(Kind.ENUMERATED, fits=shared)
+    assert "same fits to several nodes" in case.check(draft.certificate()).reason
 
 
 def test_fewer_free_columns_than_the_support_may_take() -> None:

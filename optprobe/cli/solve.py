@@ -74,7 +74,7 @@ def solve(
             activations = files.read(data)
             problem = activations.problem(k=ks[-1], lam=ridge, loss=loss, weights=weights)
             from optprobe.mip.backends.base import BackendError
-            from optprobe.solve import solve_path
+            from optprobe.solver import solve_path
 
             results = solve_path(
                 problem,
