@@ -95,12 +95,13 @@ def paper_table(path: Path) -> None:
         started = time.perf_counter()
         paper = outer_approximation(problem, columns, backend="gurobi", limits=limits, plain=True)
         seconds = time.perf_counter() - started
-        print(f"| {lam:g} | Gurobi, cuts at integer points | {paper.claimed.gap:.1e} (claimed) "
-              f"| {seconds:.1f} |", flush=True)
+        print(
+            f"| {lam:g} | Gurobi, cuts at integer points | {paper.claimed.gap:.1e} (claimed) "
+            f"| {seconds:.1f} |",
+            flush=True,
+        )
         for method, backend in (("oa", "gurobi"), ("oa", "highs"), ("bnb", None)):
-            result = solve(
-                problem, method=method, backend=backend, candidates=50, limits=limits
-            )
+            result = solve(problem, method=method, backend=backend, candidates=50, limits=limits)
             name = "native engine" if method == "bnb" else f"our cuts on {backend}"
             verified = result.verified
             shown = f"{result.claimed.gap:.1e} (claimed)"

@@ -8,23 +8,23 @@ with phi(xi) = xi for the hinge and xi^2 for the squared hinge. Its continuous r
 perspective relaxation that the native engine bounds its root with. Size: n + 3p + 1 variables
 (p of them binary), n + p + 1 constraints.
 
-Source: Aktuerk, Atamtuerk, Guerel 2009, "A strong conic quadratic reformulation for machine-job
-assignment with controllable processing times"; Guenluek and Linderoth 2010, "Perspective
+Source: Aktürk, Atamtürk, Gürel 2009, "A strong conic quadratic reformulation for machine-job
+assignment with controllable processing times"; Günlük and Linderoth 2010, "Perspective
 reformulations of mixed integer nonlinear programs with indicator variables".
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.problem import Problem
 
-if TYPE_CHECKING:
-    from pyomo.core.base.PyomoModel import ConcreteModel
+ConcreteModel = Any
+"""A pyomo.environ.ConcreteModel; Pyomo is imported when a model is built and carries no types."""
 
 LOSSES = ("hinge", "squared_hinge")
 """Losses that the model covers exactly."""
@@ -42,7 +42,7 @@ def build(problem: Problem, columns: Int[np.ndarray, "p"] | None = None) -> Conc
             f"the perspective model covers {' and '.join(LOSSES)}, not {problem.loss_name!r}"
         )
     try:
-        import pyomo.environ as pyo
+        pyo: Any = importlib.import_module("pyomo.environ")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'the formulations need Pyomo; install it with: pip install "optprobe[pyomo]"'
@@ -61,15 +61,15 @@ def build(problem: Problem, columns: Int[np.ndarray, "p"] | None = None) -> Conc
     model.square = pyo.Var(model.column, domain=pyo.NonNegativeReals)
     model.chosen = pyo.Var(model.column, domain=pyo.Binary)
 
-    @model.Constraint(model.row)
     def margin(m: ConcreteModel, i: int) -> object:
         score = pyo.quicksum(float(Z[i, j]) * m.beta[j] for j in m.column) + m.intercept
         return m.slack[i] >= 1.0 - float(y[i]) * score
 
-    @model.Constraint(model.column)
     def cone(m: ConcreteModel, j: int) -> object:
         return m.beta[j] ** 2 <= m.square[j] * m.chosen[j]
 
+    model.margin = pyo.Constraint(model.row, rule=margin)
+    model.cone = pyo.Constraint(model.column, rule=cone)
     model.cardinality = pyo.Constraint(
         expr=pyo.quicksum(model.chosen[j] for j in model.column) <= problem.k
     )

@@ -14,7 +14,6 @@ so `value` = sum w H(a) and the `gain` g_j, the most that column j can contribut
     (Atamturk and Gomez 2020; Deza and Atamturk 2022).
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass

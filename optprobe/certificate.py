@@ -47,7 +47,6 @@ root has S1 = {}, F = scope. At a node:
     the node's dual point, or be listed among the node's fits with a dual value >= lower.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import io
@@ -120,7 +119,8 @@ class Certificate:
         """The .npz file as bytes, compressed."""
         out = io.BytesIO()
         header = np.frombuffer(json.dumps(self.header).encode(), np.uint8)
-        np.savez_compressed(out, header=header, **self.arrays)
+        content: dict[str, Any] = {"header": header, **self.arrays}
+        np.savez_compressed(out, **content)
         return out.getvalue()
 
     def write(self, path: Path) -> None:

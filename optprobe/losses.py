@@ -7,7 +7,6 @@ Source: Bertsimas, Pauphilet, Van Parys 2021, "Sparse classification: a scalable
 optimization perspective" (BPV21).
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -5,7 +5,6 @@ when a dual point proves that every support with it is worse than the incumbent 
 the optimum over what it keeps is the optimum over the layer.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -91,9 +90,7 @@ class Screened:
     bound: float
 
 
-def screen(
-    points: DualPoints, k: int, free: Bool[Array, "d"], cutoff: float
-) -> Screened:
+def screen(points: DualPoints, k: int, free: Bool[Array, "d"], cutoff: float) -> Screened:
     """Safe fixing by one dual point after another, from the root of the tree.
 
     A dual point of any k, any ridge or any earlier solve is as good as another as long as it was

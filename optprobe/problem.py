@@ -7,7 +7,6 @@
 z_i are the rows of X standardised on the training rows; sum_i w_i = 1; b is free.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import hashlib
@@ -86,9 +85,7 @@ class Data:
             return StreamedMatrix(self.X, self.train, self.by, columns)
         return DenseMatrix.standardised(self.X, self.train, self.by)
 
-    def columns(
-        self, columns: Int[Array, "p"], rows: Int[Array, "r"]
-    ) -> Float64[Array, "p r"]:
+    def columns(self, columns: Int[Array, "p"], rows: Int[Array, "r"]) -> Float64[Array, "p r"]:
         """Standardised columns of X in float64 straight from the source, for any rows."""
         if isinstance(self.X, np.ndarray):
             raw = self.X[np.ix_(rows, columns)]  # never whole rows: X may be larger than memory
@@ -111,10 +108,10 @@ class Data:
         little = X.dtype.newbyteorder("<")
         hashed.update(f"{little.str}{X.shape}".encode())
         for part in row_slices(*X.shape):
-            hashed.update(np.ascontiguousarray(X[part], little))
-        hashed.update(np.ascontiguousarray(self.y, "<f8"))
-        hashed.update(np.ascontiguousarray(self.train, "<i8"))
-        hashed.update(np.ascontiguousarray(self.weights, "<f8"))
+            hashed.update(np.ascontiguousarray(X[part], little).data)
+        hashed.update(np.ascontiguousarray(self.y, "<f8").data)
+        hashed.update(np.ascontiguousarray(self.train, "<i8").data)
+        hashed.update(np.ascontiguousarray(self.weights, "<f8").data)
         return hashed.hexdigest()
 
 
@@ -302,7 +299,9 @@ def _checked_matrix(X: Any) -> Array | torch.Tensor:
                 f"X is a {X.ndim}-dimensional {X.dtype} tensor; pass rows x columns of floats"
             )
         if 0 in X.shape:
-            raise ValueError(f"X has shape {tuple(X.shape)}; pass a non-empty array, rows x columns")
+            raise ValueError(
+                f"X has shape {tuple(X.shape)}; pass a non-empty array, rows x columns"
+            )
         on_host = X.device.type == "cpu" and str(X.dtype) != "torch.bfloat16"
         return X.detach().numpy() if on_host else X.detach()
     X = X if isinstance(X, np.ndarray) else np.asarray(X)
@@ -374,7 +373,11 @@ def _groups(groups: Any, held: Bool[Array, "rows"], rows: int) -> Array:
 
 
 def _weights(
-    weights: Any, y: Float64[Array, "rows"], train: Int[Array, "n"], rows: int, labels: tuple
+    weights: Any,
+    y: Float64[Array, "rows"],
+    train: Int[Array, "n"],
+    rows: int,
+    labels: tuple[Any, Any],
 ) -> tuple[Float64[Array, "n"], Weights, Float64[Array, "rows"] | None]:
     """Weights of the training rows (sum 1), where they come from, and the caller's own."""
     sign = y[train]

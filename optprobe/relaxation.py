@@ -9,7 +9,6 @@ Accelerated proximal gradient with adaptive restart (Beck and Teboulle 2009; O'D
 2015) on a working set of columns shared by the batch, so that every step is two matrix products.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ def support_norm_prox(
     Entries that are not free come back as 0.
     """
     size = np.where(free, np.abs(c), 0.0).astype(np.float64)
-    batch, p = size.shape
+    batch = len(size)
     with np.errstate(divide="ignore"):
         inverse = 1.0 / size
     knots = np.concatenate([rho * inverse, (1.0 + rho) * inverse], axis=1)
@@ -149,7 +148,8 @@ def relax(
         rows: labels, weights, loss and ridge.
         nodes: the batch.
         start, start_intercept: first coefficients, e.g. the parent's.
-        cutoff: a node whose bound exceeds this is empty and needs no better bound.
+        cutoff: a node whose bound exceeds this is empty and needs no better bound; one whose
+            relaxation lies far below it needs no tight one. Infinite: every node to `accuracy`.
         accuracy: relative duality gap of the relaxation at which a node is done.
     """
     state = _State(matrix, rows, nodes, start, start_intercept)
@@ -203,9 +203,7 @@ class _State:
         margin = (self.matrix.scores(used, beta[:, used]) + intercept[:, None]) * rows.y
         used_mu = self.mu[live]
         smooth = rows.loss.smoothed(used_mu[:, None])
-        points = dual_points(
-            self.matrix, smooth.dual(margin), rows.y, rows.w, rows.loss, rows.lam
-        )
+        points = dual_points(self.matrix, smooth.dual(margin), rows.y, rows.w, rows.loss, rows.lam)
         forced, free, remaining = nodes.forced[live], nodes.free[live], nodes.remaining[live]
         penalty = np.sum(np.where(forced, beta * beta, 0.0), axis=1)
         penalty += support_norm_squared(beta, free, remaining)[0]
@@ -263,7 +261,9 @@ class _State:
         free = nodes.free[live][:, self.indices]
         remaining = nodes.remaining[live]
         w = rows.w.astype(np.float32)
-        last = np.concatenate([self.beta[live][:, self.indices], self.intercept[live, None]], axis=1)
+        last = np.concatenate(
+            [self.beta[live][:, self.indices], self.intercept[live, None]], axis=1
+        )
         last = last.astype(np.float32)
         ahead = last.copy()
         momentum = np.ones(len(live), np.float32)
@@ -344,9 +344,12 @@ class _State:
         best = self.best
         bound, primal = best.bound[live], best.primal[live]
         gap = primal - bound
-        done = (bound > cutoff) | (gap <= accuracy * np.abs(primal)) | (self.stalled[live] >= PATIENCE)
+        done = (
+            (bound > cutoff) | (gap <= accuracy * np.abs(primal)) | (self.stalled[live] >= PATIENCE)
+        )
         # The relaxation itself lies below the cutoff: a tight enough bound for fixing will do.
-        done |= (primal < cutoff) & (gap <= 0.05 * (cutoff - primal))
+        if np.isfinite(cutoff):
+            done |= (primal < cutoff) & (gap <= 0.05 * (cutoff - primal))
         return live[~done]
 
 

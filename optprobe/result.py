@@ -1,6 +1,5 @@
 """What a solve returns: the incumbent, why it stopped, what is claimed and what is verified."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,6 +1,5 @@
 """One entry for every exact method: `solve` for one k, `solve_path` for several."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import time

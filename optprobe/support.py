@@ -8,7 +8,6 @@ primal-dual interior-point method (Mehrotra 1992; Ferris and Munson 2002 for the
 of support vector machines), whose central path is the smoothing `BarrierHinge`.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass

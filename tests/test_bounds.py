@@ -27,7 +27,7 @@ from optprobe.support import Rows, fit_support
 D = 6
 SUBSETS = [np.array(s, int) for size in range(D + 1) for s in combinations(range(D), size)]
 SLACK = 1e-9
-SEEDS = range(6)
+SEEDS = range(4)
 
 every_loss = pytest.mark.parametrize("loss", LOSSES)
 
@@ -176,7 +176,7 @@ def test_node_bounds_hold_for_every_node_and_k(loss, seed):
         inside, free = masks(forced, out)
         for k in range(max(1, len(forced)), D - len(out) + 1):
             optimum = found.best(k, forced, out)
-            for value, gain in zip(points.value, points.gain, strict=True):
+            for value, gain in zip(points.value[::7], points.gain[::7], strict=True):
                 bound = node_bound(value, gain, inside, free, k - len(forced))
                 assert bound <= optimum + SLACK
 
@@ -211,7 +211,7 @@ def test_branch_bounds_are_the_bounds_of_both_children(gain, value, forced_gain,
 def test_branch_bounds_agree_with_the_bounds_of_the_child_nodes(loss, seed):
     found = case(loss, seed)
     points = evaluated(found, random_duals(found, seed, batch=2))
-    for forced, out in nodes()[::3]:
+    for forced, out in nodes()[::5]:
         inside, free = masks(forced, out)
         members = np.flatnonzero(free)
         for k in range(len(forced) + 1, D):

@@ -78,7 +78,7 @@ def test_a_limit_leaves_a_valid_incumbent_and_bound(limits: Limits, limit: Limit
     assert result.status is Status.FEASIBLE
     assert result.limit is limit
     assert result.verified is not None
-    assert 0.0 < result.verified.gap
+    assert result.verified.gap > 0.0
     assert result.verified.lower == pytest.approx(result.claimed.lower)
     assert result.objective <= full.objective  # k = 5 cannot be worse than k = 2
     assert len(result.support) == problem.k

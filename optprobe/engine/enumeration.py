@@ -4,7 +4,6 @@ At a node with forced columns S1 and r more to choose, a support S1 + T survives
 its gains leave the bound below the cutoff: g(T) > value - g(S1) - cutoff.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import numpy as np

@@ -27,7 +27,13 @@ class ProgressLog:
         return time.monotonic() - self._started
 
     def line(
-        self, nodes: int, open_nodes: int, fitted: int, upper: float, lower: float, last: bool = False
+        self,
+        nodes: int,
+        open_nodes: int,
+        fitted: int,
+        upper: float,
+        lower: float,
+        last: bool = False,
     ) -> None:
         """Write a line if it is due; a star marks a new incumbent."""
         if self._write is None:

@@ -1,6 +1,5 @@
 """The native exact engine, `method="bnb"`: incumbent, root relaxation, screening, tree search."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import time
@@ -106,7 +105,12 @@ def _run(
     hints = memory.points
     warm = _spread(hints[-1:], place, len(numbers))
     relaxed = root_relaxation(
-        matrix, rows, problem.k, free, cutoff, warm[0] if len(warm) else None,
+        matrix,
+        rows,
+        problem.k,
+        free,
+        cutoff,
+        warm[0] if len(warm) else None,
         hints[-1].intercept if hints else 0.0,
     )
     used = np.flatnonzero(relaxed.beta[0])
@@ -118,7 +122,9 @@ def _run(
     known = [own, *hints]
     for i in screened.used:
         point = known[i]
-        root = proof.fix(root, proof.add_point(point.columns, point.beta, point.intercept, point.mu))
+        root = proof.fix(
+            root, proof.add_point(point.columns, point.beta, point.intercept, point.mu)
+        )
     bound = max(screened.bound, -np.inf)
 
     forced = np.flatnonzero(screened.forced)
@@ -212,7 +218,9 @@ def _objective(found: Incumbent) -> float:
     return found.objective
 
 
-def _spread(points: Sequence[DualPoint], place: Int[Array, "d"], width: int) -> Float64[Array, "m w"]:
+def _spread(
+    points: Sequence[DualPoint], place: Int[Array, "d"], width: int
+) -> Float64[Array, "m w"]:
     """Coefficients of the points, as a certificate stores them, over the positions of a matrix."""
     out = np.zeros((len(points), width))
     for row, point in zip(out, points, strict=True):

@@ -1,6 +1,5 @@
 """Builds the certificate's tree while the search runs: see `certificate.py` for the format."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass, field

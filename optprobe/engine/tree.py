@@ -10,7 +10,6 @@ products with Z; a batch is the best open nodes by bound plus the best child of 
 (the dive). Everything is deterministic.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import heapq
@@ -198,9 +197,7 @@ class Search:
                 new.append(support)
         if new:
             batch = np.array(new)
-            fits = fit_many(
-                self.matrix, self.rows, batch, cutoff=self.incumbent.objective
-            )
+            fits = fit_many(self.matrix, self.rows, batch, cutoff=self.incumbent.objective)
             self.fitted += len(batch)
             self.offer(best_of(batch, fits))
 
@@ -247,9 +244,7 @@ class Search:
             return []
         return [after]  # out of time within the enumeration: the node stays open
 
-    def branch(
-        self, node: Node, free: Array, beta: Array, value: float, gain: Array
-    ) -> list[Node]:
+    def branch(self, node: Node, free: Array, beta: Array, value: float, gain: Array) -> list[Node]:
         """Split on the free column with the largest relaxed coefficient."""
         members = np.flatnonzero(free)
         strength = np.abs(beta[members])

@@ -1,6 +1,5 @@
 """Heuristics that choose a support: what everybody uses, and the engine's first incumbents."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections.abc import Callable

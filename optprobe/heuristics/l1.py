@@ -1,6 +1,5 @@
 """The lasso's choice: the columns that enter an L1-penalised logistic regression first."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import numpy as np

@@ -4,7 +4,6 @@ Both are ranked by the gains of one dual point per support (`bounds.py`): with S
 j can lower the objective by more than g_j, so the rest of the columns need no fit at all.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,6 +1,5 @@
 """Scores of single columns, larger is better; one pass over the activations each."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import numpy as np

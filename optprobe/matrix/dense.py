@@ -1,6 +1,5 @@
 """Z held in memory, one contiguous row per neuron."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -59,9 +58,7 @@ class DenseMatrix:
         """Z_J^T in float64."""
         return self.transposed[columns].astype(np.float64, copy=False)
 
-    def gram(
-        self, columns: Int[Array, "p"], weights: Float64[Array, "n"]
-    ) -> Float64[Array, "p p"]:
+    def gram(self, columns: Int[Array, "p"], weights: Float64[Array, "n"]) -> Float64[Array, "p p"]:
         """Z_J^T diag(weights) Z_J."""
         block = self.columns(columns)
         return (block * weights) @ block.T

@@ -1,6 +1,5 @@
 """Z resident on a torch device (a GPU, or the CPU in tests)."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -103,9 +102,7 @@ class DeviceMatrix:
         """Z_J^T in float64, on the host."""
         return self.transposed[self._tensor(columns)].double().cpu().numpy()
 
-    def gram(
-        self, columns: Int[Array, "p"], weights: Float64[Array, "n"]
-    ) -> Float64[Array, "p p"]:
+    def gram(self, columns: Int[Array, "p"], weights: Float64[Array, "n"]) -> Float64[Array, "p p"]:
         """Z_J^T diag(weights) Z_J, in float64 on the device."""
         block = self.transposed[self._tensor(columns)].double()
         return ((block * self._tensor(weights)) @ block.T).cpu().numpy()

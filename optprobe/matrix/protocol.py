@@ -5,7 +5,6 @@ methods only, so an array in memory, on disk or on a device is one class each. B
 first (one row per coefficient vector or dual point), so every product is one matrix product.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
@@ -47,9 +46,7 @@ class DesignMatrix(Protocol):
         """Z_J^T in float64, one contiguous row per column of Z."""
         ...
 
-    def gram(
-        self, columns: Int[Array, "p"], weights: Float64[Array, "n"]
-    ) -> Float64[Array, "p p"]:
+    def gram(self, columns: Int[Array, "p"], weights: Float64[Array, "n"]) -> Float64[Array, "p p"]:
         """Z_J^T diag(weights) Z_J."""
         ...
 

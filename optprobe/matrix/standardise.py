@@ -6,7 +6,6 @@ Means and deviations of the blocks are merged exactly (Chan, Golub, LeVeque 1983
 memory-mapped array is read once.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -71,9 +70,7 @@ def check_finite(block: Array, first_row: int) -> None:
         raise NotFiniteError(first_row + int(row), int(column), float(block[row, column]))
 
 
-def standardise(
-    X: Array, train: Int[Array, "n"], floor: float
-) -> Standardisation:
+def standardise(X: Array, train: Int[Array, "n"], floor: float) -> Standardisation:
     """Mean, scale and constant columns of X over the rows `train`.
 
     Args:

@@ -1,6 +1,5 @@
 """Z read block by block from an array too large to copy: memory-mapped, or float64 in memory."""
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -67,9 +66,7 @@ class StreamedMatrix:
             out[:, part] = self._block(part, self.kept[columns]).T
         return out
 
-    def gram(
-        self, columns: Int[Array, "p"], weights: Float64[Array, "n"]
-    ) -> Float64[Array, "p p"]:
+    def gram(self, columns: Int[Array, "p"], weights: Float64[Array, "n"]) -> Float64[Array, "p p"]:
         """Z_J^T diag(weights) Z_J, one pass."""
         out = np.zeros((len(columns), len(columns)))
         for part in row_slices(len(self.train), self.source.shape[1]):

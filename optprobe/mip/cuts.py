@@ -9,7 +9,6 @@ t >= floor known for every support, a gain above value - floor may be lowered to
 holds the column makes the cut vacuous, and every other one is none the wiser.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.bounds import dual_points
+from optprobe.bounds import DualPoint, dual_points
 from optprobe.matrix import DesignMatrix
 from optprobe.mip.backends.base import Cut
 from optprobe.support import Rows, fit_support
@@ -26,25 +25,6 @@ Array = np.ndarray
 
 NEGLIGIBLE = 1e-7
 """Entries of a fractional s below this take no part in its fit (the cut stays valid)."""
-
-
-@dataclass(frozen=True)
-class DualPoint:
-    """a = a(margins at (beta, b), mu), repaired: sparse, and enough to recompute a cut.
-
-    Attributes:
-        columns: where beta is not zero.
-        mu: smoothing of the hinge, 0 for the smooth losses.
-    """
-
-    columns: Int[Array, "s"]
-    beta: Float64[Array, "s"]
-    intercept: float
-    mu: float
-
-    def renumbered(self, columns: Int[Array, "p"]) -> DualPoint:
-        """The same point with column j called columns[j]."""
-        return DualPoint(columns[self.columns], self.beta, self.intercept, self.mu)
 
 
 @dataclass(frozen=True)

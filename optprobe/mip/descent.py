@@ -6,7 +6,6 @@ is what the master minimises; steepest descent by swaps finds supports whose m i
 matrix operations, so that a solver that cannot cut inside its tree starts fewer trees.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import numpy as np

@@ -8,7 +8,6 @@ relaxation at every moment. The solver of the master is interchangeable (`backen
 owns the incumbent under the true loss, the root phase and every gap that is reported.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import time
@@ -18,11 +17,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe.bounds import DualPoint
+from optprobe.interrupt import Interrupt
 from optprobe.matrix import DenseMatrix, DesignMatrix
 from optprobe.mip.backends import get_backend
 from optprobe.mip.backends.base import Backend, Cut, Evaluation, Master
-from optprobe.mip.cuts import CutPool, DualPoint, scaled
-from optprobe.mip.interrupt import Interrupt
+from optprobe.mip.cuts import CutPool, scaled
 from optprobe.mip.root import Root
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Status
@@ -153,9 +153,7 @@ class _Solve:
         """Seconds since the call."""
         return time.monotonic() - self.begun
 
-    def run(
-        self, seed: int, threads: int, start: Sequence[Int[Array, "s"]]
-    ) -> OuterApproximation:
+    def run(self, seed: int, threads: int, start: Sequence[Int[Array, "s"]]) -> OuterApproximation:
         """Root, then the solver if a gap is left."""
         root = self.root
         local = [np.searchsorted(self.columns, support) for support in start]

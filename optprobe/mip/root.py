@@ -5,7 +5,6 @@ for the children of the most contested columns ("probing"): each child's dual po
 child, may fix its column the other way, and is a cut that any tree can use.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -13,9 +12,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from optprobe.bounds import branch_bounds
+from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.mip.backends.base import Cut
-from optprobe.mip.cuts import CutPool, DualPoint, SupportFit
+from optprobe.mip.cuts import CutPool, SupportFit
 from optprobe.relaxation import Nodes, relax
 
 Array = np.ndarray

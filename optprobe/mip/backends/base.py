@@ -9,7 +9,6 @@ well-scaled numbers whatever the data. It asks the oracle for a cut wherever its
 small, and answers with a lower bound on t: a claim, which the core compares with its incumbent.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -5,7 +5,6 @@ Where the root gap is wide the relaxation's fractional points are cut as well, w
 hard instances: the master's linear bound then follows the perspective bound down the tree.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import os

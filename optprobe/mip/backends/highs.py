@@ -9,7 +9,6 @@ each of its solutions a descent on the cuts (`descent.py`) finds the next suppor
 thousandth of the price of another tree.
 """
 
-# ruff: noqa: F722
 from __future__ import annotations
 
 import math
