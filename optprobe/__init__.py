@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Limit, Limits, Result, Status
     from optprobe.solver import solve, solve_path
-    from optprobe.verify import verify
+    from optprobe.checker import verify
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,7 @@ _HOME = {
     "Status": "result",
     "solve": "solver",
     "solve_path": "solver",
-    "verify": "verify",
+    "verify": "checker",
 }
 
 

@@ -105,7 +105,7 @@ ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
 
 @dataclass(frozen=True)
 class Certificate:
-    """Header and arrays as above. `read` checks form only; `optprobe.verify` checks the proof."""
+    """Header and arrays as above. `read` checks form only; `optprobe.checker` checks the proof."""
 
     header: dict[str, Any]
     arrays: dict[str, np.ndarray]

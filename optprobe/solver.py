@@ -17,11 +17,11 @@ from optprobe.prefilter import best_columns
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Result, Scope, Status
 from optprobe.support import Rows, fit_support
-from optprobe.verify import verify
+from optprobe.checker import verify
 
 if TYPE_CHECKING:
     from optprobe.certificate import Certificate
-    from optprobe.verify import Verdict
+    from optprobe.checker import Verdict
 
 Array = np.ndarray
 Method = Literal["bnb", "oa"]

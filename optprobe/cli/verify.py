@@ -10,7 +10,7 @@ import typer
 from optprobe.cli import common
 
 if TYPE_CHECKING:
-    from optprobe.verify import Verdict
+    from optprobe.checker import Verdict
 
 
 def verify(
@@ -24,7 +24,7 @@ def verify(
     """Check a proof of optimality against the data; exit code 0 if it holds, 1 if not."""
     from optprobe import files
     from optprobe.certificate import read
-    from optprobe.verify import verify as check
+    from optprobe.checker import verify as check
 
     with common.stoppable(), common.bad_input(ValueError, TypeError):
         if not certificate.is_file():

@@ -189,7 +189,7 @@ def _margin(problem: Problem, matrix: DesignMatrix, upper: float) -> float:
     """
     if matrix.roundoff > 1e-12:
         return 32.0 * matrix.roundoff
-    products = 8.0 * matrix.shape[0] * matrix.roundoff * (1.0 + 1.0 / problem.lam)
+    products = 32.0 * (matrix.shape[0] + 100) * matrix.roundoff * (1.0 + 1.0 / problem.lam)
     return products + (STORED_MU * upper if problem.loss_name == "hinge" else 0.0)
 
 

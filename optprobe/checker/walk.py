@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from optprobe.certificate import Kind
-from optprobe.verify.form import RefusedError
-from optprobe.verify.points import Fits, Points
-from optprobe.verify.rounding import gamma
-from optprobe.verify.survivors import Listed, surviving
+from optprobe.checker.form import RefusedError
+from optprobe.checker.points import Fits, Points
+from optprobe.checker.rounding import gamma
+from optprobe.checker.survivors import Listed, surviving
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int

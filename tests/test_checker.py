@@ -22,10 +22,10 @@ from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
 from optprobe.problem import Problem
 from optprobe.relaxation import Nodes, relax
 from optprobe.support import Fits, Rows, fit_supports, signed
-from optprobe.verify import Verdict, data, duals, verify
-from optprobe.verify import points as batches
-from optprobe.verify.survivors import Listed, surviving
-from optprobe.verify.walk import node_bounds
+from optprobe.checker import Verdict, data, duals, verify
+from optprobe.checker import points as batches
+from optprobe.checker.survivors import Listed, surviving
+from optprobe.checker.walk import node_bounds
 
 LOSSES = ("logistic", "squared_hinge", "hinge")
 WEIGHTS = ("balanced", "uniform", "given")
@@ -839,7 +839,7 @@ def test_the_objective_is_rounded_up(loss: str) -> None:
 
 def test_survivors_are_exactly_those_over_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
-    monkeypatch.setattr("optprobe.verify.survivors.CHUNK", 10)
+    monkeypatch.setattr("optprobe.checker.survivors.CHUNK", 10)
     for size, r in ((9, 3), (9, 1), (5, 5), (6, 0), (0, 0), (12, 4)):
         gain = np.sort(rng.exponential(size=size))[::-1]
         every = np.array(list(itertools.combinations(range(size), r)), np.int64)
@@ -966,7 +966,7 @@ def test_a_deep_tree_needs_no_recursion() -> None:
 ALONE = """
 import sys
 import numpy as np
-from optprobe.verify import verify
+from optprobe.checker import verify
 content = np.load(sys.argv[2])
 verdict = verify(sys.argv[1], content["X"], content["y"], test=content["test"])
 assert verdict.valid, verdict.reason

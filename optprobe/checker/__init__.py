@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from optprobe.certificate import Certificate, CertificateError, read
-from optprobe.verify.data import Columns, Source, check_scope, check_standardisation, source_of
-from optprobe.verify.duals import Rows, objective
-from optprobe.verify.form import Claim, RefusedError, check_arrays, claim_of
-from optprobe.verify.points import Fits, Points
-from optprobe.verify.walk import Counts, Tree, point_order, preorder, walk_tree
+from optprobe.checker.data import Columns, Source, check_scope, check_standardisation, source_of
+from optprobe.checker.duals import Rows, objective
+from optprobe.checker.form import Claim, RefusedError, check_arrays, claim_of
+from optprobe.checker.points import Fits, Points
+from optprobe.checker.walk import Counts, Tree, point_order, preorder, walk_tree
 
 __all__ = ["Verdict", "verify"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optprobe.verify.data import Columns
-from optprobe.verify.duals import Rows, box_point, duals, gains
-from optprobe.verify.rounding import gamma
+from optprobe.checker.data import Columns
+from optprobe.checker.duals import Rows, box_point, duals, gains
+from optprobe.checker.rounding import gamma
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optprobe.verify.rounding import TINY, UP, U, gamma
+from optprobe.checker.rounding import TINY, UP, U, gamma
 
 if TYPE_CHECKING:
     from jaxtyping import Float64

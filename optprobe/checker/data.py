@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optprobe.verify.form import Claim, RefusedError
-from optprobe.verify.rounding import TINY, gamma
+from optprobe.checker.form import Claim, RefusedError
+from optprobe.checker.rounding import TINY, gamma
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int, Shaped

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optprobe.verify.rounding import gamma
+from optprobe.checker.rounding import gamma
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int
