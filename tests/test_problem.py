@@ -330,7 +330,7 @@ SAME: dict[str, dict[str, Any]] = {
     "a mask in a tensor": {"test": torch.tensor(held(0, 1))},
     "k of NumPy": {"k": np.int64(2)},
     "k as a float": {"k": 2.0},
-    "lam of NumPy": {"lam": np.float64(0.01)},
+    "lam of NumPy": {"lam": np.float64(0.1)},
 }
 
 
