@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optprobe.checker import verify
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Limit, Limits, Result, Status
     from optprobe.solver import solve, solve_path
-    from optprobe.checker import verify
 
 __version__ = "0.1.0"
 

@@ -1,6 +1,6 @@
 """Losses of the margin, each through its dual maximiser and its conjugate.
 
-    l(m) = max_a { -a m + H(a) },   a in the loss's box,   -l'(m) = the maximising a     [BPV21, (4)]
+    l(m) = max_a { -a m + H(a) },   a in the loss's box,   -l'(m) = the maximising a  [BPV21, (4)]
 
 Every H is concave with H(0) = 0, which is what the intercept repair of `bounds.py` rests on.
 Source: Bertsimas, Pauphilet, Van Parys 2021, "Sparse classification: a scalable discrete

@@ -43,7 +43,7 @@ def support_norm_prox(
 ) -> tuple[Float[Array, "batch p"], Float64[Array, "batch p"]]:
     """Prox of (rho/2)(r-support norm)^2 on the free entries of each row: (beta, z).
 
-    z_j = clip(|c_j| theta - rho, 0, 1) with theta such that sum z = r; beta_j = c_j z_j / (z_j + rho).
+    beta_j = c_j z_j / (z_j + rho), z_j = clip(|c_j| theta - rho, 0, 1), theta such that sum z = r.
     theta is found exactly: sum z is piecewise linear in theta, its breakpoints are sorted.
     Entries that are not free come back as 0.
     """

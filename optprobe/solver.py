@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Int
 
+from optprobe.checker import verify
 from optprobe.engine.native import Memory, Outcome, branch_and_bound
 from optprobe.heuristics.local_search import Incumbent, greedy, swap
 from optprobe.mip.outer_approximation import outer_approximation
@@ -17,7 +18,6 @@ from optprobe.prefilter import best_columns
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Result, Scope, Status
 from optprobe.support import Rows, fit_support
-from optprobe.checker import verify
 
 if TYPE_CHECKING:
     from optprobe.certificate import Certificate

@@ -250,9 +250,7 @@ def test_fixing_never_loses_a_better_support(loss, seed):
     assert fixed > 0
 
 
-@given(
-    values=st.lists(st.floats(-100.0, 100.0), max_size=12), count=st.integers(-2, 14)
-)
+@given(values=st.lists(st.floats(-100.0, 100.0), max_size=12), count=st.integers(-2, 14))
 def test_sum_of_largest(values, count):
     expected = sum(sorted(values, reverse=True)[: max(count, 0)])
     assert sum_of_largest(np.array(values, float), count) == pytest.approx(expected, abs=1e-9)

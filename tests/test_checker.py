@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
-from optprobe.problem import Problem
-from optprobe.relaxation import Nodes, relax
-from optprobe.support import Fits, Rows, fit_supports, signed
 from optprobe.checker import Verdict, data, duals, verify
 from optprobe.checker import points as batches
 from optprobe.checker.survivors import Listed, surviving
 from optprobe.checker.walk import node_bounds
+from optprobe.problem import Problem
+from optprobe.relaxation import Nodes, relax
+from optprobe.support import Fits, Rows, fit_supports, signed
 
 LOSSES = ("logistic", "squared_hinge", "hinge")
 WEIGHTS = ("balanced", "uniform", "given")

@@ -17,7 +17,6 @@ MARGINS = np.concatenate([np.linspace(-12.0, 12.0, 241), [-1e4, -300.0, 300.0, 1
 EXTREME = np.array([-1e4, -5e3, -800.0, 800.0, 5e3, 1e4])
 
 
-
 def label(loss: Loss) -> str:
     """Its name in test ids, with the smoothing."""
     return f"{loss.name}-{loss.mu}" if isinstance(loss, BarrierHinge) else loss.name
@@ -172,9 +171,7 @@ def test_smooth_losses_are_their_own_smoothing(loss):
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=label)
-@given(
-    first=st.floats(-1e4, 1e4), second=st.floats(-1e4, 1e4), share=st.floats(0.0, 1.0)
-)
+@given(first=st.floats(-1e4, 1e4), second=st.floats(-1e4, 1e4), share=st.floats(0.0, 1.0))
 def test_losses_are_convex_and_do_not_increase(loss, first, second, share):
     ends = loss.value(np.array([first, second]))
     middle = loss.value(np.array([share * first + (1.0 - share) * second]))[0]

@@ -199,9 +199,7 @@ def test_blocks_cover_every_row_once(monkeypatch):
     monkeypatch.setattr(standardise, "BLOCK_BYTES", 8 * 10 * 4)
     for rows in (1, 3, 4, 5, 12, 13):
         slices = list(row_slices(rows, 10))
-        assert np.concatenate([np.arange(rows)[part] for part in slices]).tolist() == [
-            *range(rows)
-        ]
+        assert np.concatenate([np.arange(rows)[part] for part in slices]).tolist() == [*range(rows)]
         assert all(part.stop - part.start <= 4 for part in slices)
     assert len(list(row_slices(3, 10**9))) == 3
 

@@ -457,11 +457,14 @@ def test_objective_follows_its_formula(loss):
     value = 0.0
     for z, label, w in zip(Z, y[train], found.weights, strict=True):
         margin = (1 if label else -1) * (z[support] @ beta + b)
-        value += w * {
-            "logistic": np.log1p(np.exp(-margin)),
-            "hinge": max(0.0, 1.0 - margin),
-            "squared_hinge": max(0.0, 1.0 - margin) ** 2,
-        }[loss]
+        value += (
+            w
+            * {
+                "logistic": np.log1p(np.exp(-margin)),
+                "hinge": max(0.0, 1.0 - margin),
+                "squared_hinge": max(0.0, 1.0 - margin) ** 2,
+            }[loss]
+        )
     value += 0.15 * np.sum(beta**2)
     assert found.objective(support, beta, b) == pytest.approx(value, rel=1e-13)
 

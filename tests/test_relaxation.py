@@ -225,7 +225,11 @@ def instance(loss: str, seed: int) -> tuple[DenseMatrix, Rows]:
         X[:, 3] = 0.0
     y = np.where(X[:, :3] @ rng.standard_normal(3) > rng.standard_normal(n), 1.0, -1.0)
     y[:2] = 1.0, -1.0
-    w = rng.uniform(0.1, 1.0, n) if seed % 2 else np.where(y > 0, 1 / (y > 0).sum(), 1 / (y < 0).sum())
+    w = (
+        rng.uniform(0.1, 1.0, n)
+        if seed % 2
+        else np.where(y > 0, 1 / (y > 0).sum(), 1 / (y < 0).sum())
+    )
     rows = Rows(y, w / w.sum(), LOSSES[loss], float(10.0 ** rng.uniform(-2, 0)))
     return DenseMatrix(np.ascontiguousarray(X.T)), rows
 

@@ -183,16 +183,14 @@ def test_a_batch_equals_one_at_a_time(loss, monkeypatch):
     block = signed(columns, rows)
     supports = np.array(list(combinations(range(8), 3)))
     together = fit_supports(block, supports, rows)
-    monkeypatch.setattr("optprobe.support.CHUNK", 60 * 5)
+    monkeypatch.setattr("optprobe.support.fit.CHUNK", 60 * 5)
     in_chunks = fit_supports(block, supports, rows)
     for i, support in enumerate(supports):
         alone = fit_support(columns[support], rows)
         for found in (together, in_chunks):
             assert found.primal[i] == pytest.approx(alone.primal[0], rel=1e-10)
             assert found.lower[i] == pytest.approx(alone.lower[0], rel=2e-9)
-            np.testing.assert_allclose(
-                found.solution[i], alone.solution[0], rtol=1e-3, atol=1e-4
-            )
+            np.testing.assert_allclose(found.solution[i], alone.solution[0], rtol=1e-3, atol=1e-4)
         one = together.row(i)
         assert one.primal.tolist() == [together.primal[i]]
         assert one.beta.tolist() == [together.beta[i].tolist()]
@@ -253,7 +251,8 @@ def test_no_iterations_left_leaves_valid_bounds(loss, monkeypatch):
     columns, rows = instance("heavy columns", "given", loss, 1e-3, 80, 20, seed=3)
     whole = fit_support(columns, rows)
     for steps in (1, 2, 5, 9):
-        monkeypatch.setattr("optprobe.support.STEPS", steps)
+        monkeypatch.setattr("optprobe.support.newton.STEPS", steps)
+        monkeypatch.setattr("optprobe.support.interior_point.STEPS", steps)
         fits = fit_support(columns, rows)
         assert fits.lower[0] <= whole.primal[0] + 1e-12
         assert fits.primal[0] >= whole.lower[0] - 1e-12

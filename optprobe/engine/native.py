@@ -20,6 +20,7 @@ from optprobe.prefilter import root_relaxation, screen
 from optprobe.problem import Problem
 from optprobe.result import Limit, Limits
 from optprobe.support import STORED_MU, Rows
+from optprobe.threads import single_threaded_blas
 
 Array = np.ndarray
 
@@ -61,7 +62,7 @@ def branch_and_bound(
         memory: dual points and supports of earlier k, extended in place.
         log: takes progress lines. The first Ctrl-C ends the search as interrupted.
     """
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, single_threaded_blas():
         return _run(problem, columns, limits, memory, log, lambda: interrupt.raised)
 
 

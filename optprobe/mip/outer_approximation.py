@@ -186,7 +186,8 @@ class _Solve:
         scale = max(upper - self.lower, 1e-6 * abs(upper))
         oracle = _Oracle(root, self.lower, scale, tighten=not self.plain)
         rows = [oracle.row(cut) for cut in self.pool.cuts]
-        rows = [row for row in rows if row.value > 0.0][-ROOT_CUTS:]
+        rows = [row for row in rows if row.value > 0.0]
+        rows = sorted(rows, key=lambda row: -row.bound(root.remaining))[:ROOT_CUTS]
         size = max(self.lower, 0.1 * abs(upper))
         master = Master(
             k=root.remaining,

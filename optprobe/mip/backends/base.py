@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe.bounds import sum_of_largest
 from optprobe.result import Limit, Limits
 
 Array = np.ndarray
@@ -89,6 +90,10 @@ class Cut:
     def at(self, s: Float64[Array, "p"]) -> float:
         """The right-hand side at s."""
         return self.value - float(self.gain @ s)
+
+    def bound(self, k: int) -> float:
+        """The least right-hand side over every s."""
+        return self.value - sum_of_largest(self.gain, k)
 
 
 @dataclass(frozen=True)

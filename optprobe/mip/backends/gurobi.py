@@ -8,7 +8,7 @@ hard instances: the master's linear bound then follows the perspective bound dow
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -98,7 +98,7 @@ def environment(gurobipy: ModuleType) -> Any:
 
 
 @contextmanager
-def _model(gurobipy: ModuleType) -> Iterator[Any]:
+def _model(gurobipy: ModuleType) -> Generator[Any]:
     """An empty model in an environment of its own, both disposed of afterwards."""
     with environment(gurobipy) as env, gurobipy.Model(env=env) as model:
         yield model

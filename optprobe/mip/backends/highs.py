@@ -36,7 +36,7 @@ from optprobe.result import Limit, Limits
 
 Array = np.ndarray
 
-COARSE = 0.2
+COARSE = 0.05
 """A tree is first solved to this fraction of the gap that is left."""
 
 DESCENTS = 50

@@ -1,0 +1,186 @@
+"""Mehrotra's predictor-corrector on the hinge, for a chunk of supports of one size at a time.
+
+    central path:  m - 1 = z - u,  z a = mu,  u (1-a) = mu,  lam beta = Z_S (w a),  y.(w a) = 0
+
+Source: Mehrotra 1992; Ferris and Munson 2002, "Interior-point methods for massive support vector
+machines", for the algebra of rank k + 1. The path is the smoothing `BarrierHinge`, so (beta, b, mu)
+stands for a dual point at every iterate: the path is followed to STORED_MU, centred there, and
+then on to the accuracy of the lower bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from optprobe.losses import BarrierHinge
+from optprobe.support.rows import ChunkFits, Rows, dual_value
+
+Array = np.ndarray
+
+HINGE_GAP = 5e-10
+"""A fit ends once (primal - lower) <= HINGE_GAP * primal."""
+
+STORED_MU = 1e-8
+"""Smallest smoothing, relative to the objective, at which a hinge fit is stored as (beta, b, mu).
+
+Margins carry rounding errors of 1e-16, which a(m) magnifies by 1/(8 mu): with a smaller mu the
+coefficients would not reproduce their dual value, and it costs only 2 mu.
+"""
+
+CENTRING = 10
+"""At most this many centring steps at STORED_MU."""
+
+STEPS = 200
+"""Passes before a support is left as it is (its bound is whatever its dual value says)."""
+
+
+class _Step(NamedTuple):
+    """A Newton direction."""
+
+    theta: Array
+    a: Array
+    z: Array
+    u: Array
+
+
+@dataclass
+class _Iterate:
+    """The live supports: coefficients, their columns, margins, and the three row variables."""
+
+    theta: Array
+    gathered: Array
+    margin: Array
+    a: Array
+    z: Array
+    u: Array
+
+    def keep(self, rows: Array) -> _Iterate:
+        """The chosen supports only."""
+        return _Iterate(*(part[rows] for part in vars(self).values()))
+
+    def complementarity(self, w: Array) -> Array:
+        """mu = sum w (a z + (1-a) u) / 2."""
+        return 0.5 * ((self.a * self.z + (1.0 - self.a) * self.u) @ w)
+
+    def reach(self, step: _Step) -> Array:
+        """Largest length in (0, 1] that stays inside a in (0,1), z > 0, u > 0."""
+        side = np.maximum(-step.a / self.a, step.a / (1.0 - self.a))
+        pace = np.maximum(side, np.maximum(-step.z / self.z, -step.u / self.u))
+        return 1.0 / np.maximum(pace.max(axis=1), 1.0)
+
+    def moved(self, step: _Step, length: Array) -> _Iterate:
+        """After a step. Margins are computed afresh: what is stored must be reproduced from the
+        coefficients alone, and a running sum would drift from them."""
+        pace = length[:, None]
+        theta = self.theta + pace * step.theta
+        margin = np.matmul(theta[:, None, :], self.gathered)[:, 0]
+        return _Iterate(
+            theta,
+            self.gathered,
+            margin,
+            self.a + pace * step.a,
+            self.z + pace * step.z,
+            self.u + pace * step.u,
+        )
+
+
+class _System:
+    """The Newton system of one iterate, reduced to k + 1 unknowns, for several targets."""
+
+    def __init__(self, it: _Iterate, rows: Rows, ridge: Array) -> None:
+        self.it, self.rest = it, 1.0 - it.a
+        self.row = 1.0 / (it.z / it.a + it.u / self.rest)
+        weighted = (rows.w * it.a)[:, :, None]
+        self.gradient = it.theta * ridge - np.matmul(it.gathered, weighted)[:, :, 0]
+        self.curved = it.gathered * (self.row * rows.w)[:, None, :]
+        self.hessian = np.matmul(self.curved, it.gathered.transpose(0, 2, 1))
+        diagonal = np.arange(len(ridge))
+        self.hessian[:, diagonal, diagonal] += ridge + 1e-14
+
+    def towards(self, low: Array, high: Array) -> _Step:
+        """The direction to z a = low, u (1-a) = high (second-order terms folded in)."""
+        it, rest = self.it, self.rest
+        residual = 1.0 - it.margin + low / it.a - high / rest
+        right = np.matmul(self.curved, residual[:, :, None])[:, :, 0] - self.gradient
+        theta = np.linalg.solve(self.hessian, right[:, :, None])[:, :, 0]
+        da = self.row * (residual - np.matmul(theta[:, None, :], it.gathered)[:, 0])
+        dz = (low - it.a * it.z - it.z * da) / it.a
+        du = (high - rest * it.u + it.u * da) / rest
+        return _Step(theta, da, dz, du)
+
+
+def interior_point(
+    block: Float64[Array, "q n"],
+    full: Int[Array, "batch k1"],
+    rows: Rows,
+    start: Float64[Array, "batch k1"],
+    cutoff: float,
+) -> ChunkFits:
+    """Fit a chunk; `full` holds the rows of `block` of each support, the intercept's last."""
+    batch, size = full.shape
+    w = rows.w
+    ridge = np.append(np.full(size - 1, rows.lam), 0.0)
+    best, solution, best_mu = start.copy(), start.copy(), np.ones(batch)
+    primal, dual = np.full(batch, np.inf), np.full(batch, -np.inf)
+    lower, point = dual.copy(), np.zeros((batch, block.shape[1]))
+    centred = np.zeros(batch, int)  # centring steps taken at STORED_MU
+    live = np.arange(batch)
+    it = _first(block[full], start)
+    for _ in range(STEPS):
+        mu = it.complementarity(w)
+        value = rows.loss.value(it.margin) @ w + 0.5 * (it.theta * it.theta) @ ridge
+        lowest = value < primal[live]
+        primal[live[lowest]], solution[live[lowest]] = value[lowest], it.theta[lowest]
+        if np.isfinite(cutoff) or (centred[live] > 0).any():
+            path = BarrierHinge(np.maximum(mu, 1e-300)[:, None]).dual(it.margin)
+            bound = dual_value(it.gathered, path, rows)
+            better = (bound > dual[live]) & (mu >= 0.5 * STORED_MU * primal[live])
+            dual[live[better]], best_mu[live[better]] = bound[better], mu[better]
+            best[live[better]] = it.theta[better]
+        if (centred[live] >= CENTRING).any():
+            own = dual_value(it.gathered, it.a, rows)
+            better = own > lower[live]
+            lower[live[better]], point[live[better]] = own[better], it.a[better]
+        exact = primal[live] - lower[live] <= HINGE_GAP * primal[live]
+        going = (dual[live] <= cutoff) & ~(exact & (centred[live] >= CENTRING))
+        live = live[going]
+        if not len(live):
+            break
+        it, mu = it.keep(going), mu[going]
+        # The path is followed down to `least` and no further: there, pure centring steps.
+        stored = centred[live] < CENTRING
+        least = np.where(stored, STORED_MU, 0.05 * HINGE_GAP) * primal[live]
+        centring = mu <= 2.0 * least
+        settled = primal[live] - dual[live] <= 6.0 * STORED_MU * primal[live]
+        centred[live] += np.where(centring & stored, np.where(settled, CENTRING, 1), 0)
+        it = _predict_and_correct(it, _System(it, rows, ridge), mu, centring, least, w)
+    return ChunkFits(best, solution, primal, dual, best_mu, np.maximum(lower, dual), point)
+
+
+def _first(gathered: Array, start: Array) -> _Iterate:
+    """Strictly inside: a on the path of mu = 1/2, z and u at least 1/2."""
+    margin = np.matmul(start[:, None, :], gathered)[:, 0]
+    z = np.maximum(margin - 1.0, 0.0) + 0.5
+    return _Iterate(start, gathered, margin, BarrierHinge(0.5).dual(margin), z, z - (margin - 1.0))
+
+
+def _predict_and_correct(
+    it: _Iterate, system: _System, mu: Array, centring: Array, least: Array, w: Array
+) -> _Iterate:
+    """One step: aim at the mu that the affine step promises, but at `least` where centring."""
+    nothing = np.zeros_like(it.a)
+    affine = system.towards(nothing, nothing)
+    far = it.reach(affine)[:, None]
+    a, z, u = it.a + far * affine.a, it.z + far * affine.z, it.u + far * affine.u
+    after = 0.5 * ((a * z + (1.0 - a) * u) @ w)
+    target = np.maximum(mu * np.clip(after / mu, 0.0, 1.0) ** 3, least)
+    target = np.where(centring, least, target)[:, None]
+    second = np.where(centring, 0.0, 1.0)[:, None]
+    step = system.towards(
+        target - second * affine.a * affine.z, target + second * affine.a * affine.u
+    )
+    return it.moved(step, np.minimum(1.0, 0.995 * it.reach(step)))

@@ -1,0 +1,92 @@
+"""What a fit on fixed supports starts from and returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from optprobe.bounds import repair_intercept
+from optprobe.losses import Loss
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a fit needs of the training rows: signs, weights, loss and ridge."""
+
+    y: Float64[Array, "n"]
+    w: Float64[Array, "n"]
+    loss: Loss
+    lam: float
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Fits of a batch of supports of one size.
+
+    Attributes:
+        beta, intercept: coefficients whose dual point is the best, in the order of each support.
+        solution: coefficients, intercept last, that attain `primal`.
+        primal: the smallest objective seen, an upper bound on P(S).
+        dual: value of the dual point a(m) at the coefficients, a lower bound on P(S) that the
+            coefficients alone prove.
+        mu: the smoothing whose dual point that is (0 for the smooth losses).
+        lower: the best lower bound on P(S); above `dual` for the hinge, whose interior point
+            holds more digits than its coefficients can.
+        point: the dual point a of `lower`, repaired; kept by `fit_support` only.
+    """
+
+    beta: Float64[Array, "batch k"]
+    intercept: Float64[Array, "batch"]
+    solution: Float64[Array, "batch q"]
+    primal: Float64[Array, "batch"]
+    dual: Float64[Array, "batch"]
+    mu: Float64[Array, "batch"]
+    lower: Float64[Array, "batch"]
+    point: Float64[Array, "batch n"] | None = None
+
+    @property
+    def gap(self) -> Float64[Array, "batch"]:
+        """(primal - lower) / primal."""
+        return (self.primal - self.lower) / np.maximum(np.abs(self.primal), 1e-300)
+
+    def row(self, index: int) -> Fits:
+        """One fit of the batch, as a batch of one (without its dual point)."""
+        at = slice(index, index + 1)
+        return Fits(
+            self.beta[at],
+            self.intercept[at],
+            self.solution[at],
+            self.primal[at],
+            self.dual[at],
+            self.mu[at],
+            self.lower[at],
+        )
+
+
+def signed(columns: Float64[Array, "p n"], rows: Rows) -> Float64[Array, "q n"]:
+    """Columns times y, and y itself as the intercept's column, last."""
+    return np.concatenate([columns * rows.y, rows.y[None]])
+
+
+@dataclass(frozen=True)
+class ChunkFits:
+    """What both methods return for a chunk of supports; see `Fits`. `point` is not repaired."""
+
+    theta: Array
+    solution: Array
+    primal: Array
+    dual: Array
+    mu: Array
+    lower: Array
+    point: Array
+
+
+def dual_value(gathered: Array, dual: Array, rows: Rows) -> Array:
+    """sum w H(a) - ||v_S||^2 / (2 lam) after the intercept repair of `bounds.py`."""
+    repaired = repair_intercept(dual, rows.y, rows.w)
+    v = np.matmul(gathered[:, :-1], (repaired * rows.w)[:, :, None])[:, :, 0]
+    return rows.loss.conjugate(repaired) @ rows.w - np.sum(v * v, axis=1) / (2.0 * rows.lam)

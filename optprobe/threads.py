@@ -1,0 +1,54 @@
+"""Two levels of threads that would fight each other: ours over chunks, BLAS's inside products.
+
+Inside a search BLAS keeps to one thread and independent chunks run side by side: small products
+gain nothing from BLAS's threads and lose much where another process wants the processor.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+def workers() -> int:
+    """Processors that this process may use, at most OMP_NUM_THREADS if that is set."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(available or 1, int(asked) if asked.isdecimal() else 2**31))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """One pool for the life of the process."""
+    return ThreadPoolExecutor(workers(), "optprobe")
+
+
+def in_threads(work: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
+    """[work(item) for item in items], side by side; NumPy lets go of the interpreter meanwhile.
+
+    The order of the results, and each result, is the same whatever the number of threads. `work`
+    must not call this function itself.
+    """
+    if len(items) < 2 or workers() < 2:
+        return [work(item) for item in items]
+    return list(_pool().map(work, items))
+
+
+def single_threaded_blas() -> AbstractContextManager[object]:
+    """Context manager: BLAS keeps to one thread."""
+    return _controller().limit(limits=1, user_api="blas")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """The libraries that are loaded, looked up once."""
+    return ThreadpoolController()

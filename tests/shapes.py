@@ -1,0 +1,73 @@
+"""Run as a program: the package's own shape annotations, checked on every call of a small solve."""
+
+from __future__ import annotations
+
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+
+MODULES = (
+    "losses",
+    "problem",
+    "matrix",
+    "support",
+    "bounds",
+    "relaxation",
+    "prefilter",
+    "heuristics",
+    "engine.enumeration",
+    "metrics",
+)
+
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+"""beartype with the numeric tower: an int may stand where a float is asked for."""
+
+
+def main() -> None:
+    """Call everything once per loss, with the annotations checked."""
+    install_import_hook([f"optprobe.{name}" for name in MODULES], "shapes.check")
+    import numpy as np
+    import torch
+    from instances import brute_force, random_problem
+
+    from optprobe.engine.enumeration import newton_start, surviving_subsets
+    from optprobe.heuristics import heuristic_supports
+    from optprobe.matrix import StreamedMatrix
+    from optprobe.matrix.device import DeviceMatrix
+    from optprobe.prefilter import best_columns, screen
+    from optprobe.support import Rows, fit_support, signed
+
+    for seed in range(3):  # one per loss
+        problem = random_problem(seed)
+        brute_force(problem)
+        heuristic_supports(problem)
+        best_columns(problem, problem.k, "relaxation")
+        rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+        columns = problem.matrix.columns(problem.usable)
+        fit_support(columns, rows, start=np.zeros(len(columns) + 1))
+        pairs = surviving_subsets(np.arange(3.0), 2, 0.5, np.inf)
+        if pairs is not None and np.isfinite(rows.loss.lipschitz):
+            newton_start(signed(columns, rows), np.empty(0, int), pairs, rows)
+        matrices = [
+            StreamedMatrix(
+                problem.data.on_host(), problem.data.train, problem.data.by, np.arange(problem.d)
+            ),
+            DeviceMatrix.standardised(
+                torch.tensor(problem.data.on_host()), problem.data.train, problem.data.by
+            ),
+        ]
+        for matrix in matrices:
+            small = matrix.restrict(problem.usable)
+            small.gram(np.arange(2), rows.w)
+            small.scores(np.arange(2), np.ones((1, 2)))
+            points = small.correlations(rows.w[None])
+            assert points.shape == (1, len(problem.usable))
+        from optprobe.bounds import dual_points
+
+        found = dual_points(
+            problem.matrix, np.full((1, len(rows.y)), 0.5), rows.y, rows.w, rows.loss, rows.lam
+        )
+        screen(found, problem.k, ~problem.data.by.constant, 0.5)
+
+
+if __name__ == "__main__":
+    main()
