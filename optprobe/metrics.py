@@ -64,17 +64,6 @@ def held_out(
     return evaluate(y, scores(problem, support, beta, intercept, rows))
 
 
-def held_out_curve(
-    problem: Problem, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
-) -> Curve | None:
-    """Precision and recall on the test rows; None where `held_out` gives None."""
-    rows = problem.data.test
-    y = problem.data.y[rows]
-    if not (y > 0).any() or not (y < 0).any():
-        return None
-    return precision_recall(y, scores(problem, support, beta, intercept, rows))
-
-
 def evaluate(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> Metrics:
     """All metrics of scores against labels -1/+1, both of which must occur."""
     _check(y, score)

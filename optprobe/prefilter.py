@@ -1,8 +1,8 @@
 """From a whole layer to candidate columns: by a heuristic score, or by proof.
 
-`best_columns` keeps the p best by a score and promises nothing. `screen` drops a column only
-when a dual point proves that every support with it is worse than the incumbent (`bounds.py`), so
-the optimum over what it keeps is the optimum over the layer.
+`best_columns` keeps the p best by a score and promises nothing. `proven_columns` drops a column
+only when a dual point proves that every support with it is worse than the incumbent (`bounds.py`),
+so the optimum over what it keeps is the optimum over the layer; `screen` is the step behind it.
 """
 
 from __future__ import annotations
@@ -117,3 +117,19 @@ def screen(points: DualPoints, k: int, free: Bool[Array, "d"], cutoff: float) ->
         forced[members[into]] = True
         free[members[into | out]] = False
     return Screened(forced, free, used, best)
+
+
+def proven_columns(problem: Problem, upper: float) -> Int[Array, "p"]:
+    """Every column that a support with an objective below `upper` may hold, increasing.
+
+    Args:
+        problem: the probe.
+        upper: objective of a known support, the smaller the better (a heuristic's, say).
+    """
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    free = ~problem.data.by.constant
+    # Rounding must not drop a column: the bound has to clear the incumbent by a margin.
+    cutoff = upper * (1.0 + 1e-6)
+    relaxed = root_relaxation(problem.matrix, rows, problem.k, free, cutoff)
+    kept = screen(DualPoints(relaxed.value, relaxed.gain), problem.k, free, cutoff)
+    return np.flatnonzero(kept.forced | kept.free)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe.probe import Probe
+
 if TYPE_CHECKING:
     from optprobe.certificate import Certificate
 
@@ -76,6 +78,7 @@ class Result:
         beta, intercept: coefficients on the standardised columns.
         objective: f(beta, b), recomputed in float64 from the data.
         status, limit: what came out, and what stopped the solve (None if nothing did).
+        probe: the same coefficients as a classifier of new rows, in the caller's labels.
         claimed: the solver's bounds.
         verified: the checker's bounds, None until a certificate has been checked.
         scope: what the bounds cover, with `candidates` the number of columns.
@@ -89,6 +92,7 @@ class Result:
     beta: Float64[Array, "s"]
     intercept: float
     objective: float
+    probe: Probe
     status: Status
     limit: Limit | None
     claimed: Bounds

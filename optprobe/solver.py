@@ -15,6 +15,7 @@ from optprobe.engine.native import Memory, Outcome, branch_and_bound
 from optprobe.heuristics.local_search import Incumbent, greedy, swap
 from optprobe.mip.outer_approximation import outer_approximation
 from optprobe.prefilter import best_columns
+from optprobe.probe import Probe
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Result, Scope, Status
 from optprobe.support import Rows, fit_support
@@ -136,13 +137,16 @@ def _native(
     outcome = branch_and_bound(problem, columns, limits, memory=memory, log=log)
     certificate, bounds = _certified(problem, columns, outcome, "bnb")
     status, limit = _ending(bounds, limits.gap, outcome.limit)
-    header = certificate.arrays
+    arrays = certificate.arrays
+    support, beta = arrays["support"].astype(int), arrays["beta"]
+    intercept = float(arrays["intercept"][0])
     return Result(
         k=problem.k,
-        support=header["support"].astype(int),
-        beta=header["beta"],
-        intercept=float(header["intercept"][0]),
+        support=support,
+        beta=beta,
+        intercept=intercept,
         objective=bounds.upper,
+        probe=Probe.of(problem, support, beta, intercept),
         status=status,
         limit=limit,
         claimed=bounds,
@@ -195,6 +199,7 @@ def _outer(
         beta=answer.beta,
         intercept=answer.intercept,
         objective=answer.objective,
+        probe=Probe.of(problem, answer.support, answer.beta, answer.intercept),
         status=answer.status,
         limit=answer.limit,
         claimed=answer.claimed,

@@ -171,3 +171,18 @@ def test_a_larger_k_finds_what_memory_holds() -> None:
 def test_wrong_calls_say_what_to_do(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         solve(hard_problem(k=3, n=100, d=10), **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), (False, True), (3, 7)])
+def test_the_probe_predicts_in_the_callers_labels(labels: tuple[object, object]) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((80, 6))
+    positive = X[:, 2] > 0.3
+    y = np.where(positive, labels[1], labels[0])
+    result = solve(Problem.of(X, y, k=1, lam=0.01, test=np.arange(80) >= 60))
+    assert result.probe.names == ("2",)
+    predicted = result.probe.predict(X)
+    assert set(predicted.tolist()) == set(labels)
+    assert (predicted == y).mean() > 0.9
+    with pytest.raises(ValueError, match="pass rows x 6 columns"):
+        result.probe.predict(X[:, :5])

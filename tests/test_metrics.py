@@ -80,9 +80,6 @@ def test_held_out_scores_use_the_training_scale_and_the_test_rows():
     np.testing.assert_allclose(score, expected, rtol=1e-12)
     found = metrics.held_out(problem, support, beta, 0.3)
     assert found == metrics.evaluate(np.where(y[test] > 0, 1.0, -1.0), score)
-    curve = metrics.held_out_curve(problem, support, beta, 0.3)
-    assert curve is not None
-    assert curve.recall[0] == 1.0
 
 
 @pytest.mark.parametrize("held_out", ["none", "one class"])
@@ -92,4 +89,3 @@ def test_no_metrics_without_both_classes_held_out(held_out):
     problem = split_problem(test, y)
     support, beta = np.array([1]), np.array([1.0])
     assert metrics.held_out(problem, support, beta, 0.0) is None
-    assert metrics.held_out_curve(problem, support, beta, 0.0) is None

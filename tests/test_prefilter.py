@@ -12,7 +12,14 @@ from instances import random_problem
 
 from optprobe.bounds import DualPoints, dual_points
 from optprobe.losses import LOSSES
-from optprobe.prefilter import SCORES, best_columns, relaxation_scores, root_relaxation, screen
+from optprobe.prefilter import (
+    SCORES,
+    best_columns,
+    proven_columns,
+    relaxation_scores,
+    root_relaxation,
+    screen,
+)
 from optprobe.problem import Problem
 from optprobe.support import Rows, fit_support, fit_supports, signed
 
@@ -81,6 +88,24 @@ def test_screening_keeps_every_better_support(seed):
             assert set(np.flatnonzero(kept.forced)) <= set(support)
         assert kept.bound <= optimum + SLACK
         assert sorted(set(kept.used)) == kept.used
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_proven_columns_hold_every_better_support(seed):
+    found = listed(seed)
+    for upper in (float(found.values.min()), 1.05 * float(found.values.min())):
+        kept = proven_columns(found.problem, upper)
+        for support in found.supports[found.values <= upper]:
+            assert set(support.tolist()) <= set(kept.tolist())
+
+
+def test_proof_drops_most_columns_where_the_ridge_is_strong():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 100))
+    problem = Problem.of(X, X[:, 7] + 0.1 * rng.standard_normal(200) > 0, k=1, lam=1.0)
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    upper = float(fit_support(problem.matrix.columns(np.array([7])), rows).primal[0])
+    assert proven_columns(problem, upper).tolist() == [7]
 
 
 def test_screening_fixes_something():

@@ -19,7 +19,7 @@ from jaxtyping import Float64, Int
 from optprobe.bounds import DualPoint, dual_points
 from optprobe.matrix import DesignMatrix
 from optprobe.mip.backends.base import Cut
-from optprobe.support import Rows, fit_support
+from optprobe.support import Fits, Rows, fit_support
 
 Array = np.ndarray
 
@@ -29,11 +29,17 @@ NEGLIGIBLE = 1e-7
 
 @dataclass(frozen=True)
 class SupportFit:
-    """A support with its coefficients, its objective f(beta, b) and its cut."""
+    """A support with its solution, its objective f(beta, b) and its cut.
 
-    point: DualPoint
+    The cut is tight at the support; `point` may prove a little less (see `support.Fits`).
+    """
+
+    support: Int[Array, "s"]
+    beta: Float64[Array, "s"]
+    intercept: float
     objective: float
     cut: Cut
+    point: DualPoint
 
 
 class CutPool:
@@ -49,22 +55,25 @@ class CutPool:
         self.points: list[DualPoint] = []
         self._fits: dict[bytes, SupportFit] = {}
 
-    def add(self, point: DualPoint) -> Cut:
-        """Evaluate a dual point over every column and keep it."""
-        cut, _ = self._evaluate(point)
-        return self.keep(point, cut)
-
     def at_support(self, support: Int[Array, "s"]) -> SupportFit:
         """Fit a support once; later calls return the same fit."""
         support = np.sort(support).astype(np.int64)
         known = self._fits.get(support.tobytes())
         if known is not None:
             return known
-        fit = fit_support(self.matrix.columns(support), self.rows)
-        point = DualPoint(support, fit.beta[0], float(fit.intercept[0]), float(fit.mu[0]))
-        cut, objective = self._evaluate(point)
-        self.keep(point, cut)
-        found = SupportFit(point, objective, cut)
+        columns, rows = self.matrix.columns(support), self.rows
+        fit = fit_support(columns, rows)
+        beta, intercept = fit.solution[0, :-1], float(fit.solution[0, -1])
+        value = rows.loss.value(rows.y * (beta @ columns + intercept)) @ rows.w
+        found = SupportFit(
+            support=support,
+            beta=beta,
+            intercept=intercept,
+            objective=float(value + 0.5 * rows.lam * (beta @ beta)),
+            cut=self._cut(fit),
+            point=_point(fit, support, np.ones(len(support))),
+        )
+        self.keep(found.point, found.cut)
         self._fits[support.tobytes()] = found
         return found
 
@@ -73,9 +82,7 @@ class CutPool:
         used = np.flatnonzero(s > NEGLIGIBLE)
         root = np.sqrt(s[used])
         fit = fit_support(self.matrix.columns(used) * root[:, None], self.rows)
-        return self.add(
-            DualPoint(used, root * fit.beta[0], float(fit.intercept[0]), float(fit.mu[0]))
-        )
+        return self.keep(_point(fit, used, root), self._cut(fit))
 
     def keep(self, point: DualPoint, cut: Cut) -> Cut:
         """Keep a cut that has been evaluated elsewhere."""
@@ -83,16 +90,17 @@ class CutPool:
         self.cuts.append(cut)
         return cut
 
-    def _evaluate(self, point: DualPoint) -> tuple[Cut, float]:
-        """The cut at a point, and f(beta, b) there."""
+    def _cut(self, fit: Fits) -> Cut:
+        """The cut of a fit's dual point."""
         rows = self.rows
-        scores = self.matrix.scores(point.columns, point.beta[None])[0]
-        margin = rows.y * (scores + point.intercept)
-        smooth = rows.loss.smoothed(point.mu) if point.mu > 0.0 else rows.loss
-        dual = smooth.dual(margin)
-        bound = dual_points(self.matrix, dual[None], rows.y, rows.w, rows.loss, rows.lam)
-        objective = rows.loss.value(margin) @ rows.w + 0.5 * rows.lam * (point.beta @ point.beta)
-        return Cut(float(bound.value[0]), bound.gain[0]), float(objective)
+        assert fit.point is not None
+        bound = dual_points(self.matrix, fit.point, rows.y, rows.w, rows.loss, rows.lam)
+        return Cut(float(bound.value[0]), bound.gain[0])
+
+
+def _point(fit: Fits, columns: Int[Array, "s"], scale: Float64[Array, "s"]) -> DualPoint:
+    """The coefficients of a fit on columns that were multiplied by `scale`."""
+    return DualPoint(columns, scale * fit.beta[0], float(fit.intercept[0]), float(fit.mu[0]))
 
 
 def scaled(

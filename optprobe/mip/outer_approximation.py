@@ -27,6 +27,7 @@ from optprobe.mip.root import Root
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Status
 from optprobe.support import Rows
+from optprobe.threads import single_threaded_blas
 
 Array = np.ndarray
 
@@ -85,7 +86,8 @@ def outer_approximation(
         backend: a name from `backends.BACKENDS`.
         limits: gap, seconds, nodes and bytes; default `Limits()`.
         seed, threads: for the solver; 0 threads leaves the number to it.
-        start: supports in columns of X to begin from, e.g. a heuristic's.
+        start: supports in columns of X to begin from, e.g. a heuristic's; what is no candidate is
+            left out, and so is what exceeds k.
         log: takes one line of progress at a time.
         plain: cuts at integer points only, and no root phase beyond a first incumbent: the scheme
             of the literature, for comparison.
@@ -97,7 +99,7 @@ def outer_approximation(
     solver = get_backend(backend)
     solver.check()
     columns = _candidates(problem, columns)
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, single_threaded_blas():
         return _Solve(problem, columns, solver, limits or Limits(), interrupt, log, plain).run(
             seed, threads, start or ()
         )
@@ -139,6 +141,8 @@ class _Solve:
     ) -> None:
         self.begun = time.monotonic()
         self.problem, self.columns, self.backend = problem, columns, backend
+        # A hair tighter than asked: the objective is recomputed at the end.
+        self.gap = limits.gap * (1.0 - 1e-6)
         self.limits, self.interrupt, self.log, self.plain = limits, interrupt, log, plain
         rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
         self.pool = CutPool(_matrix(problem, columns), rows)
@@ -156,13 +160,13 @@ class _Solve:
     def run(self, seed: int, threads: int, start: Sequence[Int[Array, "s"]]) -> OuterApproximation:
         """Root, then the solver if a gap is left."""
         root = self.root
-        local = [np.searchsorted(self.columns, support) for support in start]
+        local = [self._local(support) for support in start]
         try:
             if self.plain:
                 for support in local:
                     root.offer(support)
             else:
-                root.solve(local, self.limits.gap, self._over)
+                root.solve(local, self.gap, self._over)
                 self._raise(root.lower)
             self.statistics |= {
                 "root_seconds": self.elapsed,
@@ -180,6 +184,10 @@ class _Solve:
             self.interrupt.raised = True
         return self._answer()
 
+    def _local(self, support: Int[Array, "s"]) -> Int[Array, "s"]:
+        """The first k candidates of a support given in columns of X."""
+        return np.flatnonzero(np.isin(self.columns, np.asarray(support)[: self.problem.k]))
+
     def _solve_master(self, seed: int, threads: int) -> None:
         """Hand the free columns to the solver, in units of the root's gap."""
         root, upper = self.root, self.root.best.objective
@@ -194,13 +202,13 @@ class _Solve:
             value=np.array([row.value for row in rows]),
             gain=np.array([row.gain for row in rows]).reshape(len(rows), len(oracle.free)),
             upper=(upper - oracle.floor) / scale,
-            tolerance=max(self.limits.gap * size / scale, 1e-9),
+            tolerance=max(self.gap * size / scale, 1e-9),
             fractional=not self.plain and upper - self.lower > FRACTIONAL_GAP * abs(upper),
         )
         answer = self.backend.solve(
             master,
             oracle,
-            mip_start=oracle.local(root.best.point.columns),
+            mip_start=oracle.local(root.best.support),
             limits=replace(self.limits, time_s=max(self.limits.time_s - self.elapsed, 0.0)),
             seed=seed,
             threads=threads,
@@ -214,7 +222,7 @@ class _Solve:
     @property
     def _closed(self) -> bool:
         """Whether the gap that was asked for is reached."""
-        return Bounds(self.lower, self.root.best.objective).gap <= self.limits.gap
+        return Bounds(self.lower, self.root.best.objective).gap <= self.gap
 
     def _raise(self, lower: float) -> None:
         """Take note of a bound; none is worth more than the incumbent."""
@@ -250,16 +258,17 @@ class _Solve:
 
     def _answer(self) -> OuterApproximation:
         """The incumbent with its gap, recomputed from the source columns."""
-        point = self.root.best.point.renumbered(self.columns)
-        objective = self.problem.objective(point.columns, point.beta, point.intercept)
+        best = self.root.best
+        support = self.columns[best.support]
+        objective = self.problem.objective(support, best.beta, best.intercept)
         claimed = Bounds(min(self.lower, objective), objective)
-        done = claimed.gap <= self.limits.gap
+        done = claimed.gap <= self.limits.gap * (1.0 + 1e-9)
         limit = None if done else self._why()
         self._line(self.nodes)
         return OuterApproximation(
-            point.columns,
-            point.beta,
-            point.intercept,
+            support,
+            best.beta,
+            best.intercept,
             objective,
             claimed,
             Status.OPTIMAL if done else Status.FEASIBLE,

@@ -93,7 +93,7 @@ class Root:
         self.forced[into] = True
         if self.single:
             fit = self.offer(self._strongest(np.zeros(len(self.free))))
-            own = fit.cut.value - float(fit.cut.gain[fit.point.columns].sum())
+            own = fit.cut.value - float(fit.cut.gain[fit.support].sum())
             self.lower = max(self.lower, min(own, self.best.objective))
 
     def _strongest(self, score: Float64[Array, "p"]) -> Int[Array, "s"]:
