@@ -40,14 +40,16 @@ def root_relaxation(
 
 
 def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:
-    """Gains v_j^2 / (2 lam) at the dual point of the perspective relaxation.
+    """What the perspective relaxation thinks of a column.
 
-    The columns it uses come first; a column's gain is the most it could still contribute.
+    The columns it uses come first, by |beta_j|: their gains v_j^2 / (2 lam) are all but equal at its
+    solution. The others follow by their gain, the most that each could still contribute.
     """
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
     free = ~problem.data.by.constant
     relaxed = root_relaxation(problem.matrix, rows, problem.k, free, np.inf)
-    return relaxed.gain[0]
+    gain, size = relaxed.gain[0], np.abs(relaxed.beta[0])
+    return np.where(size > 0.0, gain.max() * (1.0 + size / max(size.max(), 1e-300)), gain)
 
 
 SCORES: dict[str, Callable[[Problem], Float64[Array, "d"]]] = {

@@ -22,6 +22,9 @@ from optprobe.support import Rows
 
 Array = np.ndarray
 
+NEWTON = 3
+"""Second-order steps of a node in a round, at most."""
+
 ROUNDS, STEPS = 40, 10
 """At most ROUNDS evaluations in float64, STEPS proximal steps in float32 between two of them."""
 
@@ -166,6 +169,27 @@ def relax(
     return state.best
 
 
+@dataclass(frozen=True)
+class _Face:
+    """Columns in use at an iterate, and the quadratic that the penalty is on them.
+
+    Attributes:
+        active: positions in the working set.
+        block: their signed columns, the intercept's last.
+        point: their coefficients, the intercept last.
+        signs: of the columns that share what the saturated ones leave, else 0.
+        ridge: lam for the forced and the saturated columns, else 0.
+        room: r - q, at least 1.
+    """
+
+    active: Int[Array, "a"]
+    block: Float64[Array, "a+1 n"]
+    point: Float64[Array, "a+1"]
+    signs: Float64[Array, "a+1"]
+    ridge: Float64[Array, "a+1"]
+    room: int
+
+
 class _State:
     """The iterates of one batch: `descend` moves them, `evaluate` turns them into bounds."""
 
@@ -285,57 +309,79 @@ class _State:
         self.intercept[live] = last[:, -1]
 
     def newton(self, node: int) -> None:
-        """Newton on the face of the r-support norm that the node's iterate lies on.
+        """Up to NEWTON second-order steps of one node, as long as they are taken in full."""
+        for _ in range(NEWTON):
+            if not self._newton_step(node):
+                return
 
-        On it the penalty is the quadratic (lam/2) (||beta_P||^2 + (s_Q . beta_Q)^2 / (r - q)),
-        P the forced and the q saturated columns, Q the other nonzero ones with signs s_Q. The
-        step is shortened until the relaxed objective itself falls.
+    def _newton_step(self, node: int) -> bool:
+        """One step on the columns in use; True if it was taken in full.
+
+        Where the iterate lies on the face of the r-support norm that the solution lies on, the
+        penalty is the quadratic (lam/2) (||beta_P||^2 + (s_Q . beta_Q)^2 / (r - q)), P the forced
+        and the q saturated columns, Q the other nonzero ones with signs s_Q: Newton on it
+        converges fast. Elsewhere the majoriser (lam/2) sum beta_j^2 / z_j at the current z does
+        not leave the face. Either step is shortened until the relaxed objective falls.
         """
-        rows, lam = self.rows, self.rows.lam
+        lam, w = self.rows.lam, self.rows.w
+        face = self._face(node)
+        smooth = self.rows.loss.smoothed(float(self.mu[node]))
+        margin = face.point @ face.block
+        terms = smooth.terms(margin)
+        linear = lam / face.room * (face.signs @ face.point)
+        gradient = face.ridge * face.point + linear * face.signs - face.block @ (terms.dual * w)
+        single = face.block.astype(np.float32)
+        data = ((single * (terms.curvature * w).astype(np.float32)) @ single.T).astype(np.float64)
+        data[np.diag_indices_from(data)] += face.ridge + 1e-7 * lam
+        before = float(terms.value @ w) + self._penalty(node, face, face.point)
+        at = np.flatnonzero(face.signs)
+        for exact, lengths in ((True, (1.0, 0.5)), (False, (1.0, 0.5, 0.2, 0.05))):
+            hessian = data.copy()
+            if exact:
+                hessian += lam / face.room * np.outer(face.signs, face.signs)
+            else:
+                # lam / z_j, with z_j = |beta_j| (r - q) / sum |beta_Q|
+                hessian[at, at] += linear / np.abs(face.point[at])
+            step = -np.linalg.solve(hessian, gradient)
+            along = step @ face.block
+            for length in lengths:
+                trial = face.point + length * step
+                value = float(smooth.value(margin + length * along) @ w)
+                if value + self._penalty(node, face, trial) < before:
+                    self.beta[node, self.indices[face.active]] = trial[:-1]
+                    self.intercept[node] = trial[-1]
+                    return length == 1.0
+        return False
+
+    def _face(self, node: int) -> _Face:
+        """The face of the r-support norm that a node's iterate lies on."""
+        lam = self.rows.lam
         forced = self.nodes.forced[node, self.indices]
         free = self.nodes.free[node, self.indices]
-        remaining = self.nodes.remaining[node : node + 1]
         beta = self.beta[node, self.indices]
-        smooth = rows.loss.smoothed(float(self.mu[node]))
-
-        def penalty(trial: Array) -> float:
-            norm, _ = support_norm_squared(trial[None], free[None], remaining)
-            return 0.5 * lam * float(norm[0] + np.sum(trial[forced] ** 2))
-
+        remaining = self.nodes.remaining[node : node + 1]
         _, q = support_norm_squared(beta[None], free[None], remaining)
         size = np.where(free, np.abs(beta), 0.0)
         shared = free & (beta != 0.0)
         if q[0] > 0:
             shared[np.argsort(-size, kind="stable")[: q[0]]] = False
         active = np.flatnonzero(forced | (beta != 0.0))
-        block = self.block[np.append(active, len(self.indices))]
-        point = np.append(beta[active], self.intercept[node])
-        margin = point @ block
-        terms = smooth.terms(margin)
-        signs = np.append(np.where(shared, np.sign(beta), 0.0)[active], 0.0)
-        room = max(int(remaining[0]) - int(q[0]), 1)
-        ridge = np.append(np.where(shared, 0.0, lam)[active], 0.0)
-        gradient = ridge * point + lam / room * signs * (signs @ point)
-        gradient -= block @ (terms.dual * rows.w)
-        single = self.single[np.append(active, len(self.indices))]
-        curved = single * (terms.curvature * rows.w).astype(np.float32)
-        hessian = (curved @ single.T).astype(np.float64)
-        hessian += lam / room * np.outer(signs, signs)
-        hessian[np.diag_indices_from(hessian)] += ridge + 1e-7 * lam
-        step = -np.linalg.solve(hessian, gradient)
-        along = step @ block
-        trial = np.zeros_like(beta)
+        return _Face(
+            active,
+            self.block[np.append(active, len(self.indices))],
+            np.append(beta[active], self.intercept[node]),
+            np.append(np.where(shared, np.sign(beta), 0.0)[active], 0.0),
+            np.append(np.where(shared, 0.0, lam)[active], 0.0),
+            max(int(remaining[0]) - int(q[0]), 1),
+        )
 
-        def objective(length: float) -> float:
-            trial[active] = point[:-1] + length * step[:-1]
-            return float(smooth.value(margin + length * along) @ rows.w) + penalty(trial)
-
-        before = objective(0.0)
-        for length in (1.0, 0.5, 0.2, 0.05):
-            if objective(length) < before:
-                self.beta[node, self.indices] = trial
-                self.intercept[node] = point[-1] + length * step[-1]
-                return
+    def _penalty(self, node: int, face: _Face, point: Float64[Array, "a+1"]) -> float:
+        """(lam/2) (||beta_S1||^2 + (||beta_F||_r^sp)^2) at coefficients on the face's columns."""
+        columns = self.indices[face.active]
+        beta, remaining = point[:-1], self.nodes.remaining[node : node + 1]
+        forced, free = self.nodes.forced[node, columns], self.nodes.free[node, columns]
+        norm, _ = support_norm_squared(beta[None], free[None], remaining)
+        return 0.5 * self.rows.lam * float(norm[0] + np.sum(beta[forced] ** 2))
 
     def unfinished(
         self, live: Int[Array, "live"], cutoff: float, accuracy: float

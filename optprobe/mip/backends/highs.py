@@ -221,7 +221,7 @@ class _Session:
                 self._cut_around(support, deadline)
             if limit is not None or self.stopped:
                 break
-            if not new and width <= goal:
+            if not new and width <= goal and self.upper - self.lower > self.master.tolerance:
                 limit = Limit.STALLED
                 break
             fine = not new
