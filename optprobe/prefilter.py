@@ -42,8 +42,8 @@ def root_relaxation(
 def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:
     """What the perspective relaxation thinks of a column.
 
-    The columns it uses come first, by |beta_j|: their gains v_j^2 / (2 lam) are all but equal at its
-    solution. The others follow by their gain, the most that each could still contribute.
+    The columns it uses come first, by |beta_j|: their gains v_j^2 / (2 lam) are all but equal at
+    its solution. The others follow by their gain, the most that each could still contribute.
     """
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
     free = ~problem.data.by.constant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -256,15 +257,18 @@ def judge(problem: Problem, certificate: Certificate) -> Verdict:
 def with_verdict(problem: Problem, result: Result) -> Result:
     """The result with the checker's bounds.
 
-    Raises:
-        RuntimeError: the checker refused our own certificate, which is a defect worth a report.
+    Should the checker refuse the certificate, which would be a defect of ours, a RuntimeWarning
+    names the leaf and the result comes back unverified: nothing that was computed is lost.
     """
     if result.certificate is None:
         return result
     verdict = judge(problem, result.certificate)
     if not verdict.valid:
-        raise RuntimeError(
-            f"the checker refused the certificate for k={problem.k}: {verdict.reason}; "
-            "please report this with the data and settings"
+        warnings.warn(
+            f"the checker refused the certificate for k={problem.k}: {verdict.reason}; the result "
+            "is claimed, not certified (please report this with the data and settings)",
+            RuntimeWarning,
+            stacklevel=2,
         )
+        return result
     return replace(result, verified=Bounds(verdict.lower, verdict.upper))

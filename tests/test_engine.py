@@ -186,3 +186,12 @@ def test_the_probe_predicts_in_the_callers_labels(labels: tuple[object, object])
     assert (predicted == y).mean() > 0.9
     with pytest.raises(ValueError, match="pass rows x 6 columns"):
         result.probe.predict(X[:, :5])
+
+
+def test_a_refused_certificate_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that overstates its bound is caught, said aloud, and its support still returned."""
+    monkeypatch.setattr(tree.Search, "lower", property(lambda search: search.cutoff + 1e-3))
+    with pytest.warns(RuntimeWarning, match="refused the certificate for k=3: node"):
+        result = solve(hard_problem(n=100, d=10, k=3))
+    assert result.verified is None
+    assert len(result.support) == 3

@@ -130,9 +130,11 @@ def _run(
 
     forced = np.flatnonzero(screened.forced)
     alive = np.flatnonzero(screened.forced | screened.free)
-    missing = np.setdiff1d(incumbent.support, alive)
-    inside = np.union1d(alive, missing)  # the incumbent stays expressible; it is not free
-    local = matrix.restrict(inside)
+    # The incumbent's columns stay expressible even where they are proven out: they are not free.
+    inside = np.union1d(alive, incumbent.support)
+    if 2 * len(inside) > len(numbers):
+        inside = np.arange(len(numbers))  # a copy would cost more memory than it saves time
+    local = matrix if len(inside) == len(numbers) else matrix.restrict(inside)
     search = Search(
         matrix=local,
         rows=rows,
