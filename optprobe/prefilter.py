@@ -82,8 +82,8 @@ class Screened:
     Attributes:
         forced: columns in every better support.
         free: columns that a better support may still hold.
-        used: which of the dual points fixed something, in the order of the batch.
-        bound: the best node bound seen.
+        used: which of the dual points fixed something or raised the bound, in the batch's order.
+        bound: the best node bound seen; applying the used points in turn proves it.
     """
 
     forced: Bool[Array, "d"]
@@ -110,10 +110,10 @@ def screen(points: DualPoints, k: int, free: Bool[Array, "d"], cutoff: float) ->
         found = branch_bounds(
             float(points.value[i]), float(gain[forced].sum()), gain[members], remaining
         )
-        best = max(best, found.bound)
         into, out = found.leaving >= cutoff, found.entering >= cutoff
-        if found.bound >= cutoff or into.any() or out.any():
+        if found.bound > best or into.any() or out.any():
             used.append(i)
+        best = max(best, found.bound)
         if found.bound >= cutoff:
             break
         forced[members[into]] = True

@@ -143,6 +143,7 @@ def relax(
     cutoff: float,
     *,
     accuracy: float = 1e-6,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Relaxed:
     """Bound every node of the batch, stopping early at those that pass the cutoff.
 
@@ -154,12 +155,13 @@ def relax(
         cutoff: a node whose bound exceeds this is empty and needs no better bound; one whose
             relaxation lies far below it needs no tight one. Infinite: every node to `accuracy`.
         accuracy: relative duality gap of the relaxation at which a node is done.
+        stop: asked between rounds; once it says so the bounds so far are returned.
     """
     state = _State(matrix, rows, nodes, start, start_intercept)
     state.evaluate(np.arange(len(start)))
     live = state.unfinished(np.arange(len(start)), cutoff, accuracy)
     for _ in range(ROUNDS):
-        if not len(live):
+        if not len(live) or stop():
             break
         state.descend(live)
         for node in live:

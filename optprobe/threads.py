@@ -32,6 +32,10 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers(), "optprobe")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a pool's threads do not fork
+
+
 def in_threads(work: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
     """[work(item) for item in items], side by side; NumPy lets go of the interpreter meanwhile.
 

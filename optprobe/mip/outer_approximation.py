@@ -21,8 +21,9 @@ from optprobe.bounds import DualPoint
 from optprobe.interrupt import Interrupt
 from optprobe.matrix import DenseMatrix, DesignMatrix
 from optprobe.mip.backends import get_backend
-from optprobe.mip.backends.base import Backend, Cut, Evaluation, Master
-from optprobe.mip.cuts import CutPool, scaled
+from optprobe.mip.backends.base import Backend, Master
+from optprobe.mip.cuts import CutPool
+from optprobe.mip.oracle import RootOracle
 from optprobe.mip.root import Root
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Status
@@ -192,7 +193,7 @@ class _Solve:
         """Hand the free columns to the solver, in units of the root's gap."""
         root, upper = self.root, self.root.best.objective
         scale = max(upper - self.lower, 1e-6 * abs(upper))
-        oracle = _Oracle(root, self.lower, scale, tighten=not self.plain)
+        oracle = RootOracle(root, self.lower, scale, tighten=not self.plain)
         rows = [oracle.row(cut) for cut in self.pool.cuts]
         rows = [row for row in rows if row.value > 0.0]
         rows = sorted(rows, key=lambda row: -row.bound(root.remaining))[:ROOT_CUTS]
@@ -285,30 +286,3 @@ class _Solve:
         if self.elapsed >= self.limits.time_s:
             return Limit.TIME
         return self.limit or Limit.STALLED
-
-
-class _Oracle:
-    """Cuts for the master: free columns only, t in units of the root's gap."""
-
-    def __init__(self, root: Root, floor: float, scale: float, *, tighten: bool) -> None:
-        self.root, self.floor, self.scale, self.tighten = root, floor, scale, tighten
-        self.forced, self.free = np.flatnonzero(root.forced), np.flatnonzero(root.free)
-
-    def row(self, cut: Cut) -> Cut:
-        """A cut of the pool in the master's terms."""
-        return scaled(cut, self.floor, self.scale, self.forced, self.free, tighten=self.tighten)
-
-    def local(self, support: Int[Array, "s"]) -> Int[Array, "s"]:
-        """A support in the master's columns (those that it lacks left out)."""
-        return np.flatnonzero(np.isin(self.free, support))
-
-    def at_support(self, support: Int[Array, "s"]) -> Evaluation:
-        """Fit the support together with the forced columns."""
-        fit = self.root.offer(np.union1d(self.forced, self.free[support]))
-        return Evaluation(self.row(fit.cut), (fit.objective - self.floor) / self.scale)
-
-    def at_fraction(self, s: Float64[Array, "p"]) -> Cut:
-        """Cut at s, the forced columns at 1."""
-        whole = np.zeros(len(self.root.free))
-        whole[self.forced], whole[self.free] = 1.0, s
-        return self.row(self.root.pool.at_fraction(whole))
