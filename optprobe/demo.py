@@ -21,7 +21,7 @@ from optprobe.metrics import Metrics
 from optprobe.problem import Problem
 from optprobe.result import Limits, Result, Status
 from optprobe.solver import solve_path
-from optprobe.support import Rows, fit_support
+from optprobe.support import fit_support
 
 Array = np.ndarray
 
@@ -90,7 +90,7 @@ def run(
 def _rival(problem: Problem, result: Result, name: str, support: Int[Array, "s"]) -> Rival:
     """Refit a heuristic's support and compare it with the exact probe."""
     data = problem.data
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     fit = fit_support(data.columns(support, data.train), rows)
     beta, intercept = fit.solution[0, :-1], float(fit.solution[0, -1])
     objective = problem.objective(support, beta, intercept)

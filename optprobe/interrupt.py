@@ -25,6 +25,12 @@ class Interrupt:
         """Whether the user wants the result now."""
         return self._outer.raised if self._outer is not None else self._raised
 
+    def request(self) -> None:
+        """Raise it by hand, where a library has caught the signal itself."""
+        if self._outer is not None:
+            self._outer.request()
+        self._raised = True
+
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
             current = signal.getsignal(signal.SIGINT)

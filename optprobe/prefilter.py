@@ -18,7 +18,7 @@ from optprobe.heuristics.rankings import f_statistic, mean_difference
 from optprobe.matrix import DesignMatrix
 from optprobe.problem import Problem
 from optprobe.relaxation import Nodes, Relaxed, relax
-from optprobe.support import Rows
+from optprobe.rows import Rows
 
 Array = np.ndarray
 
@@ -31,12 +31,13 @@ def root_relaxation(
     cutoff: float,
     start: Float64[Array, "d"] | None = None,
     intercept: float = 0.0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Relaxed:
     """The perspective relaxation over all free columns: a batch of one (`relaxation.relax`)."""
     d = len(free)
     nodes = Nodes(np.zeros((1, d), bool), free[None], np.array([min(k, int(free.sum()))]))
     first = np.zeros((1, d)) if start is None else start[None]
-    return relax(matrix, rows, nodes, first, np.array([intercept]), cutoff)
+    return relax(matrix, rows, nodes, first, np.array([intercept]), cutoff, stop=stop)
 
 
 def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:
@@ -45,7 +46,7 @@ def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:
     The columns it uses come first, by |beta_j|: their gains v_j^2 / (2 lam) are all but equal at
     its solution. The others follow by their gain, the most that each could still contribute.
     """
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     free = ~problem.data.by.constant
     relaxed = root_relaxation(problem.matrix, rows, problem.k, free, np.inf)
     gain, size = relaxed.gain[0], np.abs(relaxed.beta[0])
@@ -128,10 +129,10 @@ def proven_columns(problem: Problem, upper: float) -> Int[Array, "p"]:
         problem: the probe.
         upper: objective of a known support, the smaller the better (a heuristic's, say).
     """
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     free = ~problem.data.by.constant
     # Rounding must not drop a column: the bound has to clear the incumbent by a margin.
-    cutoff = upper * (1.0 + 1e-6)
+    cutoff = upper * (1.0 + 1e-6) + 1e3 * problem.matrix.roundoff
     relaxed = root_relaxation(problem.matrix, rows, problem.k, free, cutoff)
     kept = screen(DualPoints(relaxed.value, relaxed.gain), problem.k, free, cutoff)
     return np.flatnonzero(kept.forced | kept.free)

@@ -28,7 +28,9 @@ from optprobe.matrix import (
     Standardisation,
     StreamedMatrix,
 )
+from optprobe.matrix.dense import DOUBLE_BYTES
 from optprobe.matrix.standardise import row_slices, standardise
+from optprobe.rows import Rows
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +39,10 @@ Array = np.ndarray
 Weights = Literal["balanced", "uniform", "given"]
 
 STREAM_BYTES = 2**31
-"""Memory-mapped X (and float64 X in memory) beyond this size in float32 is never copied."""
+"""Memory-mapped X beyond this size in float32 is never copied."""
+
+STREAM_DOUBLE_BYTES = 2**28
+"""Float64 X in memory beyond this size in float32 is never copied: it is twice that already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +84,9 @@ class Data:
             from optprobe.matrix.device import DeviceMatrix
 
             return DeviceMatrix.standardised(self.X, self.train, self.by)
-        large = 4 * self.X.size > STREAM_BYTES
-        if large and (isinstance(self.X, np.memmap) or self.X.dtype == np.float64):
+        mapped, double = isinstance(self.X, np.memmap), self.X.dtype == np.float64
+        limit = STREAM_BYTES if mapped else STREAM_DOUBLE_BYTES
+        if (mapped or double) and 4 * self.X.size > limit:
             columns = np.arange(self.X.shape[1])
             return StreamedMatrix(self.X, self.train, self.by, columns)
         return DenseMatrix.standardised(self.X, self.train, self.by)
@@ -90,8 +96,19 @@ class Data:
         if isinstance(self.X, np.ndarray):
             raw = self.X[np.ix_(rows, columns)]  # never whole rows: X may be larger than memory
         else:
-            raw = self.X[:, columns][rows].double().cpu().numpy()
+            import torch
+
+            device = self.X.device
+            some = self.X[:, torch.tensor(columns, device=device)]
+            raw = some[torch.tensor(rows, device=device)].double().cpu().numpy()
         return np.ascontiguousarray(self.by.apply(raw, columns).T)
+
+    def restricted(self, columns: Int[Array, "p"]) -> DesignMatrix:
+        """Some columns of Z, in float64 where they are few enough to be held so."""
+        fits = 8 * len(columns) * len(self.train) <= DOUBLE_BYTES
+        if fits and isinstance(self.X, np.ndarray):
+            return DenseMatrix(self.columns(columns, self.train))
+        return self.matrix.restrict(columns)
 
     def on_host(self) -> Array:
         """X as a NumPy array of the same values (bfloat16 widens to float32)."""
@@ -183,10 +200,9 @@ class Problem:
 
         Raises:
             ValueError: shapes that disagree, NaN, infinity or a number past 1e150 (row and column
-                named), other than
-                two classes, a class without training rows or weight, negative weights, a group
-                on both sides of the split, k or lam out of range.
-            TypeError: X is not a float array.
+                named), other than two classes, a class without training rows or weight, negative
+                weights, a group on both sides of the split, k or lam out of range.
+            TypeError: X does not hold real numbers, or y is an object array.
         """
         X = _checked_matrix(X)
         rows, d = int(X.shape[0]), int(X.shape[1])
@@ -250,6 +266,11 @@ class Problem:
     def weights(self) -> Float64[Array, "n"]:
         """Weights of the training rows, sum 1."""
         return self.data.weights
+
+    @property
+    def rows(self) -> Rows:
+        """Labels, weights, loss and ridge: what fits and relaxations need of the rows."""
+        return Rows(self.y, self.weights, self.loss, self.lam)
 
     @property
     def matrix(self) -> DesignMatrix:

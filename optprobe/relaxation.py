@@ -11,6 +11,7 @@ Accelerated proximal gradient with adaptive restart (Beck and Teboulle 2009; O'D
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,10 +186,10 @@ class _Face:
     """
 
     active: Int[Array, "a"]
-    block: Float64[Array, "a+1 n"]
-    point: Float64[Array, "a+1"]
-    signs: Float64[Array, "a+1"]
-    ridge: Float64[Array, "a+1"]
+    block: Float64[Array, "q n"]
+    point: Float64[Array, "q"]
+    signs: Float64[Array, "q"]
+    ridge: Float64[Array, "q"]
     room: int
 
 
@@ -242,6 +243,8 @@ class _State:
         )
         # Once the duality gap is mostly the smoothing's, smooth less.
         self.mu[live] *= np.where(primal - bound < 3.0 * self.mu[live], 0.3, 1.0)
+        # Margins from a float32 matrix are off by its roundoff, which a(m) divides by 8 mu.
+        self.mu = np.maximum(self.mu, 1e3 * self.matrix.roundoff)
         progress = bound - best.bound[live]
         self.stalled[live] = np.where(
             progress > 0.05 * (best.primal[live] - bound), 0, self.stalled[live] + 1
@@ -377,7 +380,7 @@ class _State:
             max(int(remaining[0]) - int(q[0]), 1),
         )
 
-    def _penalty(self, node: int, face: _Face, point: Float64[Array, "a+1"]) -> float:
+    def _penalty(self, node: int, face: _Face, point: Float64[Array, "q"]) -> float:
         """(lam/2) (||beta_S1||^2 + (||beta_F||_r^sp)^2) at coefficients on the face's columns."""
         columns = self.indices[face.active]
         beta, remaining = point[:-1], self.nodes.remaining[node : node + 1]

@@ -12,14 +12,16 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.checker import verify
-from optprobe.engine.native import Memory, Outcome, branch_and_bound
+from optprobe.engine.native import Outcome, WarmStart, branch_and_bound
 from optprobe.heuristics.local_search import Incumbent, greedy, swap
+from optprobe.interrupt import Interrupt
 from optprobe.mip.outer_approximation import outer_approximation
 from optprobe.prefilter import best_columns
 from optprobe.probe import Probe
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Result, Scope, Status
-from optprobe.support import Rows, fit_support
+from optprobe.support import fit_support
+from optprobe.threads import single_threaded_blas
 
 if TYPE_CHECKING:
     from optprobe.certificate import Certificate
@@ -115,14 +117,17 @@ def _path(
     check: bool,
 ) -> Iterator[Result]:
     """The generator behind `solve_path`, once its arguments have been checked."""
-    memory = Memory()
+    warm = WarmStart()
     for problem in problems:
-        if method == "bnb":
-            result = _native(problem, columns, limits, memory, log)
-        else:
-            result = _outer(problem, columns, backend, limits, seed, memory, log)
-        yield with_verdict(problem, result) if check else result
-        if result.limit is Limit.INTERRUPTED:
+        with Interrupt() as interrupt, single_threaded_blas():
+            if method == "bnb":
+                result = _native(problem, columns, limits, warm, log)
+            else:
+                result = _outer(problem, columns, backend, limits, seed, warm, log, interrupt)
+            if check:
+                result = with_verdict(problem, result)
+        yield result
+        if interrupt.raised or result.limit is Limit.INTERRUPTED:
             return
 
 
@@ -131,11 +136,11 @@ def _scope(problem: Problem, columns: Int[Array, "p"]) -> Scope:
 
 
 def _native(
-    problem: Problem, columns: Int[Array, "p"], limits: Limits, memory: Memory, log: Log | None
+    problem: Problem, columns: Int[Array, "p"], limits: Limits, warm: WarmStart, log: Log | None
 ) -> Result:
     """Run the native engine and write its certificate."""
     started = time.monotonic()
-    outcome = branch_and_bound(problem, columns, limits, memory=memory, log=log)
+    outcome = branch_and_bound(problem, columns, limits, warm=warm, log=log)
     certificate, bounds = _certified(problem, columns, outcome, "bnb")
     status, limit = _ending(bounds, limits.gap, outcome.limit)
     arrays = certificate.arrays
@@ -167,43 +172,57 @@ def _outer(
     backend: str,
     limits: Limits,
     seed: int,
-    memory: Memory,
+    warm: WarmStart,
     log: Log | None,
+    interrupt: Interrupt,
 ) -> Result:
     """Outer approximation on a MIP backend, then a proof of its answer that can be checked.
 
     The backend's bound is a claim. The proof is a tree over the dual points of the cuts and what
-    the native engine adds to them, in the time that the backend left (at least PROOF_S).
+    the native engine adds to them, in the time that the backend left (at least PROOF_S). Should
+    the proof find a better support than the backend, that one is returned.
     """
     started = time.monotonic()
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
-    first = greedy(problem.matrix, rows, problem.k, columns)
-    first = swap(problem.matrix, rows, first, columns)
+
+    def stop() -> bool:
+        return interrupt.raised or time.monotonic() - started >= limits.time_s
+
+    first = greedy(problem.matrix, problem.rows, problem.k, columns, stop)
+    first = swap(problem.matrix, problem.rows, first, columns, stop)
+    spent = time.monotonic() - started
     answer = outer_approximation(
         problem,
         columns,
         backend=backend,
-        limits=limits,
+        limits=replace(limits, time_s=max(limits.time_s - spent, 0.0)),
         seed=seed,
-        start=[first.support, *memory.supports],
+        start=[first.support, *warm.supports],
         log=log,
     )
-    memory.supports.append(answer.support)
-    left = max(limits.time_s - (time.monotonic() - started), PROOF_S)
-    known = Memory(points=list(answer.points), supports=[answer.support])
+    spent = time.monotonic() - started
+    left = max(limits.time_s - spent, PROOF_S)
+    if answer.limit is not None:
+        left = PROOF_S if interrupt.raised else min(left, max(spent, PROOF_S))
+    known = WarmStart(points=list(answer.points), supports=[answer.support])
     proof_limits = replace(limits, time_s=left)
-    outcome = branch_and_bound(problem, columns, proof_limits, memory=known, log=log)
-    certificate, _ = _certified(problem, columns, outcome, f"oa+{backend}")
+    outcome = branch_and_bound(problem, columns, proof_limits, warm=known, log=log)
+    certificate, bounds = _certified(problem, columns, outcome, f"oa+{backend}")
+    arrays = certificate.arrays
+    support, beta = arrays["support"].astype(int), arrays["beta"]
+    intercept = float(arrays["intercept"][0])
+    warm.supports.append(support)
+    claimed = Bounds(min(answer.claimed.lower, bounds.upper), bounds.upper)
+    status, limit = _ending(claimed, limits.gap, answer.limit)
     return Result(
         k=problem.k,
-        support=answer.support,
-        beta=answer.beta,
-        intercept=answer.intercept,
-        objective=answer.objective,
-        probe=Probe.of(problem, answer.support, answer.beta, answer.intercept),
-        status=answer.status,
-        limit=answer.limit,
-        claimed=answer.claimed,
+        support=support,
+        beta=beta,
+        intercept=intercept,
+        objective=bounds.upper,
+        probe=Probe.of(problem, support, beta, intercept),
+        status=status,
+        limit=limit,
+        claimed=claimed,
         scope=_scope(problem, columns),
         candidates=len(columns),
         nodes=answer.nodes,
@@ -237,7 +256,7 @@ def _ending(bounds: Bounds, gap: float, limit: Limit | None) -> tuple[Status, Li
 
 def polish(problem: Problem, found: Incumbent) -> tuple[Array, float, float]:
     """Coefficients, intercept and objective of a support, from the source columns in float64."""
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     columns = problem.data.columns(found.support, problem.data.train)
     start = np.append(found.beta, found.intercept)
     solution = fit_support(columns, rows, start).solution[0]
@@ -258,7 +277,8 @@ def with_verdict(problem: Problem, result: Result) -> Result:
     """The result with the checker's bounds.
 
     Should the checker refuse the certificate, which would be a defect of ours, a RuntimeWarning
-    names the leaf and the result comes back unverified: nothing that was computed is lost.
+    names the leaf and the result comes back feasible and without certificate: nothing that was
+    computed is lost, nothing is overstated.
     """
     if result.certificate is None:
         return result
@@ -270,5 +290,7 @@ def with_verdict(problem: Problem, result: Result) -> Result:
             RuntimeWarning,
             stacklevel=2,
         )
-        return result
+        return replace(
+            result, certificate=None, status=Status.FEASIBLE, limit=result.limit or Limit.STALLED
+        )
     return replace(result, verified=Bounds(verdict.lower, verdict.upper))

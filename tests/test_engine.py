@@ -12,7 +12,7 @@ from instances import brute_force, random_problem
 
 from optprobe import Limit, Limits, Problem, Status
 from optprobe.engine import tree
-from optprobe.engine.native import Memory, branch_and_bound
+from optprobe.engine.native import WarmStart, branch_and_bound
 from optprobe.solver import solve, solve_path
 
 GAP = 2e-7
@@ -150,13 +150,13 @@ def test_all_weight_on_two_rows() -> None:
 
 def test_a_larger_k_finds_what_memory_holds() -> None:
     problem = hard_problem(n=150, d=14, lam=0.03)
-    memory = Memory()
+    warm = WarmStart()
     columns = problem.usable
     for k in (1, 2, 3):
-        outcome = branch_and_bound(problem.with_k(k), columns, Limits(), memory=memory)
+        outcome = branch_and_bound(problem.with_k(k), columns, Limits(), warm=warm)
         assert outcome.limit is None
-    assert [len(support) for support in memory.supports] == [1, 2, 3]
-    assert len(memory.points) == 3
+    assert [len(support) for support in warm.supports] == [1, 2, 3]
+    assert len(warm.points) == 3
 
 
 @pytest.mark.parametrize(

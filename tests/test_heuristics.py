@@ -30,7 +30,7 @@ def rows_of(problem: Problem) -> Rows:
 
 
 def value(problem: Problem, support: np.ndarray) -> float:
-    fits = fit_many(problem.matrix, rows_of(problem), np.sort(support)[None])
+    fits = fit_many(problem.matrix.columns, rows_of(problem), np.sort(support)[None])
     return float(fits.primal[0])
 
 
@@ -102,12 +102,12 @@ def test_gains_bound_what_a_column_can_add(seed):
     problem = random_problem(seed)
     rows, usable = rows_of(problem), problem.usable
     supports = np.array(list(combinations(usable.tolist(), 2)))
-    fits = fit_many(problem.matrix, rows, supports)
+    fits = fit_many(problem.matrix.columns, rows, supports)
     points = gains_at(problem.matrix, rows, supports, fits)
     for i in range(0, len(supports), 4):
         others = np.setdiff1d(usable, supports[i])
         extended = np.array([[*supports[i], j] for j in others])
-        values = fit_many(problem.matrix, rows, extended).primal
+        values = fit_many(problem.matrix.columns, rows, extended).primal
         assert np.all(values >= fits.primal[i] * (1.0 - 1e-6) - points.gain[i, others])
         own = points.value[i] - points.gain[i, supports[i]].sum()
         assert own == pytest.approx(fits.dual[i], rel=1e-6)
@@ -154,7 +154,7 @@ def test_swaps_end_where_no_single_swap_helps(seed):
     rows, usable = rows_of(problem), problem.usable
     rng = np.random.default_rng(seed)
     start = np.sort(rng.choice(usable, problem.k, replace=False))
-    first = best_of(start[None], fit_many(problem.matrix, rows, start[None]))
+    first = best_of(start[None], fit_many(problem.matrix.columns, rows, start[None]))
     found = swap(problem.matrix, rows, first, usable)
     consistent(problem, found)
     assert found.objective <= first.objective
@@ -189,7 +189,7 @@ def test_swaps_stop_when_asked():
     problem = random_problem(3)
     rows = rows_of(problem)
     start = problem.usable[-problem.k :]
-    first = best_of(start[None], fit_many(problem.matrix, rows, start[None]))
+    first = best_of(start[None], fit_many(problem.matrix.columns, rows, start[None]))
     assert swap(problem.matrix, rows, first, problem.usable, stop=lambda: True) is first
 
 
@@ -198,7 +198,7 @@ def test_best_of_sorts_the_support_with_its_coefficients():
     rows = rows_of(problem)
     a, b, c = problem.usable[:3]
     supports = np.array([[c, a], [b, a], [c, b]])
-    found = best_of(supports, fit_many(problem.matrix, rows, supports))
+    found = best_of(supports, fit_many(problem.matrix.columns, rows, supports))
     consistent(problem, found)
 
 

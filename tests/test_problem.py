@@ -441,6 +441,7 @@ def test_memory_mapped_input_equals_input_in_memory(tmp_path, monkeypatch, dtype
 def test_what_is_streamed(monkeypatch):
     X = data()[0]
     monkeypatch.setattr(problem_module, "STREAM_BYTES", 16)
+    monkeypatch.setattr(problem_module, "STREAM_DOUBLE_BYTES", 16)
     assert isinstance(of(X=X).matrix, StreamedMatrix)
     # float32 in memory is no larger than the copy, which is contiguous per column: copied.
     assert isinstance(of(X=X.astype(np.float32)).matrix, DenseMatrix)

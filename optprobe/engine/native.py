@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -19,14 +20,18 @@ from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen
 from optprobe.problem import Problem
 from optprobe.result import Limit, Limits
-from optprobe.support import STORED_MU, Rows
+from optprobe.rows import Rows
+from optprobe.support import STORED_MU, fit_support
 from optprobe.threads import single_threaded_blas
 
 Array = np.ndarray
 
+POINTS = 64
+"""Stored dual points evaluated at once."""
+
 
 @dataclass
-class Memory:
+class WarmStart:
     """What one k leaves for the next: root dual points and supports, on columns of X."""
 
     points: list[DualPoint] = field(default_factory=list)
@@ -50,7 +55,7 @@ def branch_and_bound(
     columns: Int[Array, "p"],
     limits: Limits,
     *,
-    memory: Memory,
+    warm: WarmStart,
     log: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Solve the problem over supports inside `columns`, with a proof.
@@ -59,18 +64,18 @@ def branch_and_bound(
         problem: the probe.
         columns: usable columns of X that a support may hold, increasing.
         limits: when to stop; the incumbent and its bound are returned whatever stops it.
-        memory: dual points and supports of earlier k, extended in place.
+        warm: dual points and supports of earlier k, extended in place.
         log: takes progress lines. The first Ctrl-C ends the search as interrupted.
     """
     with Interrupt() as interrupt, single_threaded_blas():
-        return _run(problem, columns, limits, memory, log, lambda: interrupt.raised)
+        return _run(problem, columns, limits, warm, log, lambda: interrupt.raised)
 
 
 def _run(
     problem: Problem,
     columns: Int[Array, "p"],
     limits: Limits,
-    memory: Memory,
+    warm: WarmStart,
     log: Callable[[str], None] | None,
     interrupted: Callable[[], bool],
 ) -> Outcome:
@@ -85,34 +90,35 @@ def _run(
     progress = ProgressLog(log)
     matrix, positions = problem.matrix, columns
     if 2 * len(columns) < problem.d:
-        matrix, positions = matrix.restrict(columns), np.arange(len(columns))
+        matrix, positions = problem.data.restricted(columns), np.arange(len(columns))
         numbers = columns
     else:
         numbers = np.arange(problem.d)
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     place = np.full(problem.d, -1)
     place[numbers] = np.arange(len(numbers))
     incumbent = _first_incumbent(
-        matrix, rows, problem.k, positions, [place[s] for s in memory.supports], stop
+        matrix, rows, problem.k, positions, [place[s] for s in warm.supports], stop
     )
+    incumbent = _refitted(problem, numbers, incumbent)
     proof = Proof()
     root = proof.add_leaf(-1)
     free = np.zeros(len(numbers), bool)
     free[positions] = True
 
     upper = incumbent.objective
-    margin = _margin(problem, matrix, upper)
-    cutoff = upper - limits.gap * abs(upper) + margin
-    hints = memory.points
-    warm = _spread(hints[-1:], place, len(numbers))
+    cutoff = upper - limits.gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
+    hints = warm.points
+    start = _spread(hints[-1:], place, len(numbers))
     relaxed = root_relaxation(
         matrix,
         rows,
         problem.k,
         free,
         cutoff,
-        warm[0] if len(warm) else None,
+        start[0] if len(start) else None,
         hints[-1].intercept if hints else 0.0,
+        stop,
     )
     used = np.flatnonzero(relaxed.beta[0])
     own = DualPoint(
@@ -126,7 +132,6 @@ def _run(
         root = proof.fix(
             root, proof.add_point(point.columns, point.beta, point.intercept, point.mu)
         )
-    bound = max(screened.bound, -np.inf)
 
     forced = np.flatnonzero(screened.forced)
     alive = np.flatnonzero(screened.forced | screened.free)
@@ -134,9 +139,13 @@ def _run(
     inside = np.union1d(alive, incumbent.support)
     if 2 * len(inside) > len(numbers):
         inside = np.arange(len(numbers))  # a copy would cost more memory than it saves time
-    local = matrix if len(inside) == len(numbers) else matrix.restrict(inside)
+    local = matrix if len(inside) == len(numbers) else problem.data.restricted(numbers[inside])
+    exact = local.columns
+    if local.roundoff > DOUBLE:
+        exact = partial(_source_columns, problem, numbers[inside])
     search = Search(
         matrix=local,
+        exact=exact,
         rows=rows,
         k=problem.k,
         columns=numbers[inside],
@@ -148,7 +157,8 @@ def _run(
             incumbent.objective,
         ),
         limits=limits,
-        margin=margin,
+        margin=_margin(problem, local.roundoff, upper),
+        fit_margin=_margin(problem, DOUBLE, upper),
         deadline=deadline,
         interrupted=interrupted,
         log=progress,
@@ -158,7 +168,7 @@ def _run(
     nonzero = np.flatnonzero(start)
     search.push(
         Node(
-            bound,
+            screened.bound,
             root,
             np.searchsorted(inside, forced),
             np.packbits(screened.free[inside]),
@@ -171,8 +181,8 @@ def _run(
     search.report(last=True)
     best = search.incumbent
     support = search.columns[best.support]
-    memory.points.append(own)
-    memory.supports.append(support)
+    warm.points.append(own)
+    warm.supports.append(support)
     statistics = {
         "alive_columns": float(len(alive)),
         "root_bound": float(relaxed.bound[0]),
@@ -183,17 +193,42 @@ def _run(
     return Outcome(final, search.lower, limit, search.nodes, proof, statistics)
 
 
-def _margin(problem: Problem, matrix: DesignMatrix, upper: float) -> float:
+DOUBLE = 2.0**-53
+"""Unit roundoff of float64."""
+
+
+def _margin(problem: Problem, roundoff: float, upper: float) -> float:
     """What rounding may cost a bound of the search against one recomputed in float64.
 
     Float64 products lose at most about n u (1 + 1/lam). A stored hinge point loses what its small
-    mu makes of the margins' rounding (`support.STORED_MU`). Float32 storage moves v_j by about
-    2^-24 relative to the row weights, far inside 32 * 2^-24 of the value.
+    mu makes of the margins' rounding (`support.STORED_MU`). A matrix that holds Z in float32 is
+    off by 2^-24 of each entry, so that v_j moves by that much of ||w a||_2 ||z_j||_2 <= 1 at most,
+    and its gain by v_j / lam <= (2 value / lam)^(1/2) times that; of both, a generous multiple.
+    The checker decides: too small a margin costs a certificate, never a false claim.
     """
-    if matrix.roundoff > 1e-12:
-        return 32.0 * matrix.roundoff
-    products = 32.0 * (matrix.shape[0] + 100) * matrix.roundoff * (1.0 + 1.0 / problem.lam)
-    return products + (STORED_MU * upper if problem.loss_name == "hinge" else 0.0)
+    hinge = problem.loss_name == "hinge"
+    products = 32.0 * (len(problem.y) + 100) * DOUBLE * (1.0 + 1.0 / problem.lam)
+    double = products + (STORED_MU * upper if hinge else 0.0)
+    if roundoff <= DOUBLE:
+        return double
+    return double + roundoff * (16.0 * (1.0 + problem.lam**-0.5) + (100.0 if hinge else 0.0))
+
+
+def _source_columns(
+    problem: Problem, numbers: Int[Array, "d"], positions: Int[Array, "p"]
+) -> Float64[Array, "p n"]:
+    """Columns in float64 from the source, by their position in the search."""
+    return problem.data.columns(numbers[positions], problem.data.train)
+
+
+def _refitted(problem: Problem, numbers: Int[Array, "d"], found: Incumbent) -> Incumbent:
+    """The same support, its objective from the source columns in float64."""
+    columns = problem.data.columns(numbers[found.support], problem.data.train)
+    start = np.append(found.beta, found.intercept)
+    fits = fit_support(columns, problem.rows, start)
+    return Incumbent(
+        found.support, fits.solution[0, :-1], float(fits.solution[0, -1]), float(fits.primal[0])
+    )
 
 
 def _first_incumbent(
@@ -212,7 +247,7 @@ def _first_incumbent(
             filler = np.setdiff1d(usable, support)[:1]
             support = np.sort(np.append(support, filler))
         if len(support) == k:
-            found = best_of(support[None], fit_many(matrix, rows, support[None]))
+            found = best_of(support[None], fit_many(matrix.columns, rows, support[None]))
             start = min(start, swap(matrix, rows, found, usable, stop), key=_objective)
     return swap(matrix, rows, start, usable, stop)
 
@@ -237,15 +272,18 @@ def _evaluate(
 ) -> DualPoints:
     """Value and gains of stored points on the columns of a matrix that holds their columns."""
     width = matrix.shape[1]
-    if not points:
-        return DualPoints(np.empty(0), np.empty((0, width)))
-    beta = _spread(points, place, width)
-    used = np.flatnonzero(beta.any(axis=0))
-    intercept = np.array([point.intercept for point in points])
-    margin = (matrix.scores(used, beta[:, used]) + intercept[:, None]) * rows.y
-    mu = np.array([point.mu for point in points])
-    dual = rows.loss.smoothed(mu[:, None]).dual(margin)
-    return dual_points(matrix, dual, rows.y, rows.w, rows.loss, rows.lam)
+    found = DualPoints(np.empty(0), np.empty((0, width)))
+    for first in range(0, len(points), POINTS):
+        part = points[first : first + POINTS]
+        beta = _spread(part, place, width)
+        used = np.flatnonzero(beta.any(axis=0))
+        intercept = np.array([point.intercept for point in part])
+        margin = (matrix.scores(used, beta[:, used]) + intercept[:, None]) * rows.y
+        mu = np.array([point.mu for point in part])
+        dual = rows.loss.smoothed(mu[:, None]).dual(margin)
+        more = dual_points(matrix, dual, rows.y, rows.w, rows.loss, rows.lam)
+        found = _join(found.value, found.gain, more)
+    return found
 
 
 def _join(value: Array, gain: Array, more: DualPoints) -> DualPoints:

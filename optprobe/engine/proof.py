@@ -19,7 +19,8 @@ Array = np.ndarray
 class Proof:
     """Dual points, tree nodes and fitted supports, in the order they arise.
 
-    Columns are numbered as in X. A node starts BOUNDED (an open leaf) and may be resolved later.
+    Columns are numbered as in X; `bytes` is about what it holds. A node starts BOUNDED (an open
+    leaf) and may be resolved later.
     """
 
     points: list[tuple[Array, Array, float, float]] = field(default_factory=list)
@@ -28,13 +29,15 @@ class Proof:
     column: list[int] = field(default_factory=list)
     child: list[tuple[int, int]] = field(default_factory=list)
     fits: list[tuple[int, int]] = field(default_factory=list)
-    fitted: list[tuple[Array, Fits]] = field(default_factory=list)
+    fitted: list[tuple[Array, Array, Array, Array]] = field(default_factory=list)
     fitted_count: int = 0
+    bytes: int = 0
 
     def add_point(
         self, columns: Int[Array, "p"], beta: Float64[Array, "p"], intercept: float, mu: float
     ) -> int:
         """Store a dual point (columns increasing, beta exact in float32); returns its number."""
+        self.bytes += 8 * len(columns) + 100
         self.points.append((columns.astype("<i4"), beta.astype("<f4"), intercept, mu))
         return len(self.points) - 1
 
@@ -75,8 +78,10 @@ class Proof:
         first = self.fitted_count
         for fit in fits:
             size = len(fit.intercept)
-            self.fitted.append((supports[self.fitted_count - first :][:size], fit))
+            part = supports[self.fitted_count - first :][:size].astype("<i4")
+            self.fitted.append((part, fit.beta, fit.intercept, fit.mu))
             self.fitted_count += size
+            self.bytes += part.nbytes + fit.beta.nbytes + 16 * size
 
     def certificate(
         self,
@@ -116,13 +121,13 @@ class Proof:
         fit_intercept = np.zeros(self.fitted_count, "<f8")
         fit_mu = np.zeros(self.fitted_count, "<f8")
         row = 0
-        for supports, fit in self.fitted:
+        for supports, beta_rows, intercepts, mus in self.fitted:
             part = slice(row, row + len(supports))
             order = np.argsort(supports, axis=1)
             width = supports.shape[1]
             fit_support[part, :width] = np.take_along_axis(supports, order, axis=1)
-            fit_beta[part, :width] = np.take_along_axis(fit.beta, order, axis=1)
-            fit_intercept[part], fit_mu[part] = fit.intercept, fit.mu
+            fit_beta[part, :width] = np.take_along_axis(beta_rows, order, axis=1)
+            fit_intercept[part], fit_mu[part] = intercepts, mus
             row += len(supports)
         arrays = {
             "mean": data.by.mean.astype("<f8"),

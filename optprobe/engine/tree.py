@@ -24,7 +24,7 @@ from optprobe.bounds import branch_bounds
 from optprobe.engine.enumeration import newton_start, surviving_subsets
 from optprobe.engine.log import ProgressLog
 from optprobe.engine.proof import Proof
-from optprobe.heuristics.local_search import Incumbent, best_of, fit_many
+from optprobe.heuristics.local_search import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
 from optprobe.relaxation import Nodes, Relaxed, relax
 from optprobe.result import Limit, Limits
@@ -65,7 +65,9 @@ class Search:
     """One search over the columns of `matrix`; `columns` are their numbers in X.
 
     Attributes:
-        margin: what float rounding may cost a bound; the final lower bound is reduced by it.
+        exact: fetches columns in float64 for the fits, also where `matrix` holds float32.
+        margin: what float rounding may cost a node's bound; the final lower bound is reduced by
+            it, and by `fit_margin` where it comes from a fit.
         incumbent: the best support so far, in positions of `matrix`.
         fit_floor: smallest dual value among the fits that the proof lists.
         dive: the open node that is taken next whatever its bound.
@@ -73,6 +75,7 @@ class Search:
     """
 
     matrix: DesignMatrix
+    exact: Columns
     rows: Rows
     k: int
     columns: Int[Array, "d"]
@@ -80,6 +83,7 @@ class Search:
     incumbent: Incumbent
     limits: Limits
     margin: float
+    fit_margin: float
     deadline: float
     interrupted: Callable[[], bool]
     log: ProgressLog
@@ -98,12 +102,17 @@ class Search:
         return upper - self.limits.gap * abs(upper) + self.margin
 
     @property
+    def fit_cutoff(self) -> float:
+        """The same for the dual value of a fit."""
+        return self.cutoff - self.margin + self.fit_margin
+
+    @property
     def lower(self) -> float:
         """A valid lower bound at any moment between two batches."""
-        bounds = [self.cutoff, self.fit_floor]
+        bounds = [self.cutoff]
         bounds += [node.bound for node in self.heap[:1]]
         bounds += [self.dive.bound] if self.dive is not None else []
-        return min(bounds) - self.margin
+        return min(min(bounds) - self.margin, self.fit_floor - self.fit_margin)
 
     def offer(self, found: Incumbent) -> None:
         """Take a better support."""
@@ -133,6 +142,10 @@ class Search:
         upper = self.incumbent.objective
         self.log.line(self.nodes, open_nodes, self.fitted, upper, self.lower, last)
 
+    def out_of_time(self) -> bool:
+        """Whether to stop even in the middle of a batch."""
+        return self.interrupted() or time.monotonic() >= self.deadline
+
     def limit_reached(self) -> Limit | None:
         """The first limit that is exceeded."""
         if self.interrupted():
@@ -141,7 +154,7 @@ class Search:
             return Limit.TIME
         if self.nodes >= self.limits.nodes:
             return Limit.NODES
-        if self.held_bytes >= self.limits.memory_bytes:
+        if self.held_bytes + self.proof.bytes >= self.limits.memory_bytes:
             return Limit.MEMORY
         return None
 
@@ -158,8 +171,10 @@ class Search:
     def step(self, batch: list[Node]) -> None:
         """Relax a batch and resolve each of its nodes; the best child becomes the dive."""
         nodes, start, intercept = self.unpack(batch)
-        relaxed = relax(self.matrix, self.rows, nodes, start, intercept, self.cutoff)
-        self.round(nodes, relaxed)
+        relaxed = relax(
+            self.matrix, self.rows, nodes, start, intercept, self.cutoff, stop=self.out_of_time
+        )
+        self.rounding_heuristic(nodes, relaxed)
         children: list[Node] = []
         for i, node in enumerate(batch):
             self.nodes += 1
@@ -184,7 +199,7 @@ class Search:
         intercept = np.array([node.intercept for node in batch])
         return Nodes(forced, free, remaining), start, intercept
 
-    def round(self, nodes: Nodes, relaxed: Relaxed) -> None:
+    def rounding_heuristic(self, nodes: Nodes, relaxed: Relaxed) -> None:
         """Fit the forced and the r largest free coefficients of every relaxation."""
         size = np.where(nodes.free, np.abs(relaxed.beta), 0.0)
         size = np.where(nodes.forced, np.inf, size)
@@ -197,7 +212,7 @@ class Search:
                 new.append(support)
         if new:
             batch = np.array(new)
-            fits = fit_many(self.matrix, self.rows, batch, cutoff=self.incumbent.objective)
+            fits = fit_many(self.exact, self.rows, batch, cutoff=self.incumbent.objective)
             self.fitted += len(batch)
             self.offer(best_of(batch, fits))
 
@@ -270,7 +285,7 @@ class Search:
         supports = supports.astype(int)
         done: list[Fits] = []
         for first in range(0, len(supports), FIT_CHUNK):
-            if first and self.limit_reached() in (Limit.TIME, Limit.INTERRUPTED):
+            if first and self.out_of_time():
                 return False
             part = supports[first : first + FIT_CHUNK]
             done.append(self.fit_leaf(chosen, part))
@@ -285,9 +300,9 @@ class Search:
         """Fit supports that share the forced columns, from one Newton step off their centre."""
         used, inside = np.unique(supports, return_inverse=True)
         inside = inside.reshape(supports.shape)
-        block = signed(self.matrix.columns(used), self.rows)
+        block = signed(self.exact(used), self.rows)
         start = None
         if np.isfinite(self.rows.loss.lipschitz):
             forced = np.searchsorted(used, chosen)
             start = newton_start(block, forced, inside, self.rows)
-        return fit_supports(block, inside, self.rows, start=start, cutoff=self.cutoff)
+        return fit_supports(block, inside, self.rows, start=start, cutoff=self.fit_cutoff)

@@ -11,7 +11,6 @@ from optprobe.heuristics.l1 import l1_logistic
 from optprobe.heuristics.local_search import greedy, swap
 from optprobe.heuristics.rankings import f_statistic, mean_difference
 from optprobe.problem import Problem
-from optprobe.support import Rows
 
 Array = np.ndarray
 
@@ -23,12 +22,12 @@ def _top(score: Callable[[Problem], Array], problem: Problem) -> Int[Array, "k"]
 
 
 def _greedy(problem: Problem) -> Int[Array, "k"]:
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     return greedy(problem.matrix, rows, problem.k, problem.usable).support
 
 
 def _greedy_swaps(problem: Problem) -> Int[Array, "k"]:
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     start = greedy(problem.matrix, rows, problem.k, problem.usable)
     return swap(problem.matrix, rows, start, problem.usable).support
 

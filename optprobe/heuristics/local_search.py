@@ -32,17 +32,21 @@ class Incumbent:
     objective: float
 
 
+Columns = Callable[[Int[Array, "p"]], Float64[Array, "p n"]]
+"""Fetches columns by position, as `DesignMatrix.columns` does."""
+
+
 def fit_many(
-    matrix: DesignMatrix,
+    columns: Columns,
     rows: Rows,
     supports: Int[Array, "batch s"],
     *,
     start: Float64[Array, "batch q"] | None = None,
     cutoff: float = np.inf,
 ) -> Fits:
-    """`support.fit_supports` on columns of a design matrix, each column fetched once."""
+    """`support.fit_supports`, each column fetched once."""
     used, inside = np.unique(supports, return_inverse=True)
-    block = signed(matrix.columns(used), rows)
+    block = signed(columns(used), rows)
     return fit_supports(block, inside.reshape(supports.shape), rows, start=start, cutoff=cutoff)
 
 
@@ -90,11 +94,11 @@ def greedy(
         ranked = others[np.argsort(-gain[others], kind="stable")]
         if stop():
             whole = np.concatenate([support, ranked[None, : size - support.shape[1]]], axis=1)
-            return best_of(whole, fit_many(matrix, rows, whole))
+            return best_of(whole, fit_many(matrix.columns, rows, whole))
         top = ranked[:SHORTLIST]
         supports = np.concatenate([np.repeat(support, len(top), axis=0), top[:, None]], axis=1)
         start = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
-        tried = fit_many(matrix, rows, supports, start=np.repeat(start, len(top), axis=0))
+        tried = fit_many(matrix.columns, rows, supports, start=np.repeat(start, len(top), axis=0))
         best = int(np.argmin(tried.primal))
         support, fits = supports[best : best + 1], tried.row(best)
         if support.shape[1] == size:
@@ -113,7 +117,7 @@ def swap(
         support = incumbent.support
         size = len(support)
         kept = np.array([np.delete(support, i) for i in range(size)]).reshape(size, size - 1)
-        without = fit_many(matrix, rows, kept)
+        without = fit_many(matrix.columns, rows, kept)
         points = gains_at(matrix, rows, kept, without)
         supports, starts = [], []
         outside = np.setdiff1d(usable, support)
@@ -129,7 +133,7 @@ def swap(
             return incumbent
         batch = np.array(supports)
         cutoff = incumbent.objective * (1.0 - 1e-12)
-        tried = fit_many(matrix, rows, batch, start=np.array(starts), cutoff=cutoff)
+        tried = fit_many(matrix.columns, rows, batch, start=np.array(starts), cutoff=cutoff)
         found = best_of(batch, tried)
         if found.objective >= cutoff:
             return incumbent

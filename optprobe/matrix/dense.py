@@ -11,7 +11,7 @@ from optprobe.matrix.standardise import Standardisation, row_slices
 
 Array = np.ndarray
 
-DOUBLE_BYTES = 2**28
+DOUBLE_BYTES = 2**27
 """Z up to this size is held in float64; past it in float32 (the decisions stay in float64)."""
 
 
@@ -50,9 +50,13 @@ class DenseMatrix:
         return beta @ self.columns(columns)
 
     def correlations(self, duals: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
-        """u Z, in the stored type, returned in float64."""
-        product = duals.astype(self.transposed.dtype, copy=False) @ self.transposed.T
-        return product.astype(np.float64, copy=False)
+        """u Z, accumulated in float64 (a block of columns at a time where Z is float32)."""
+        if self.transposed.dtype == np.float64:
+            return duals @ self.transposed.T
+        out = np.empty((len(duals), len(self.transposed)))
+        for part in row_slices(*self.transposed.shape):
+            out[:, part] = duals @ self.transposed[part].astype(np.float64).T
+        return out
 
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Z_J^T in float64."""

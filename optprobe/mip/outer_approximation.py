@@ -19,7 +19,6 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import DualPoint
 from optprobe.interrupt import Interrupt
-from optprobe.matrix import DenseMatrix, DesignMatrix
 from optprobe.mip.backends import get_backend
 from optprobe.mip.backends.base import Backend, Master
 from optprobe.mip.cuts import CutPool
@@ -27,13 +26,9 @@ from optprobe.mip.oracle import RootOracle
 from optprobe.mip.root import Root
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limit, Limits, Status
-from optprobe.support import Rows
 from optprobe.threads import single_threaded_blas
 
 Array = np.ndarray
-
-DOUBLE_BYTES = 2**28
-"""Candidates up to this size are held in float64 even where the problem keeps float32."""
 
 ROOT_CUTS = 60
 """Cuts in the master before its first solve."""
@@ -120,13 +115,6 @@ def _candidates(problem: Problem, columns: Int[Array, "p"]) -> Int[Array, "p"]:
     return chosen
 
 
-def _matrix(problem: Problem, columns: Int[Array, "p"]) -> DesignMatrix:
-    """The candidates' columns, in float64 unless they are too many."""
-    if 8 * len(columns) * len(problem.y) <= DOUBLE_BYTES:
-        return DenseMatrix(problem.data.columns(columns, problem.data.train))
-    return problem.matrix.restrict(columns)
-
-
 class _Solve:
     """One call of `outer_approximation`: root phase, master, answer."""
 
@@ -145,8 +133,8 @@ class _Solve:
         # A hair tighter than asked: the objective is recomputed at the end.
         self.gap = limits.gap * (1.0 - 1e-6)
         self.limits, self.interrupt, self.log, self.plain = limits, interrupt, log, plain
-        rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
-        self.pool = CutPool(_matrix(problem, columns), rows)
+        rows = problem.rows
+        self.pool = CutPool(problem.data.restricted(columns), rows)
         self.root = Root(self.pool, problem.k)
         self.nodes, self.lower = 0, 0.0
         self.logged = 0.0, np.inf
@@ -182,7 +170,7 @@ class _Solve:
         except KeyboardInterrupt:
             if self.interrupt.raised:
                 raise
-            self.interrupt.raised = True
+            self.interrupt.request()
         return self._answer()
 
     def _local(self, support: Int[Array, "s"]) -> Int[Array, "s"]:

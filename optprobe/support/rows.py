@@ -8,19 +8,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from optprobe.bounds import repair_intercept
-from optprobe.losses import Loss
+from optprobe.rows import Rows
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a fit needs of the training rows: signs, weights, loss and ridge."""
-
-    y: Float64[Array, "n"]
-    w: Float64[Array, "n"]
-    loss: Loss
-    lam: float
 
 
 @dataclass(frozen=True)
