@@ -6,6 +6,7 @@ Ctrl-C stopped a solve (what was found is written). Commands import what they ne
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import typer
@@ -46,5 +47,6 @@ for command in (demo, solve, verify, backends):
 
 
 def main() -> None:
-    """Entry point of the script `optprobe`."""
+    """Entry point of the script `optprobe`; a warning is one line on stderr."""
+    warnings.formatwarning = lambda message, *place, **more: f"optprobe: {message}\n"
     app()
