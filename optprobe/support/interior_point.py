@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.losses import BarrierHinge
-from optprobe.support.rows import ChunkFits, Rows, dual_value
+from optprobe.support.rows import ChunkFits, Rows, dual_value, row_dots
 
 Array = np.ndarray
 
@@ -94,8 +94,7 @@ class _System:
     def __init__(self, it: _Iterate, rows: Rows, ridge: Array) -> None:
         self.it, self.rest = it, 1.0 - it.a
         self.row = 1.0 / (it.z / it.a + it.u / self.rest)
-        weighted = (rows.w * it.a)[:, :, None]
-        self.gradient = it.theta * ridge - np.matmul(it.gathered, weighted)[:, :, 0]
+        self.gradient = it.theta * ridge - row_dots(it.gathered, rows.w * it.a)
         self.curved = it.gathered * (self.row * rows.w)[:, None, :]
         self.hessian = np.matmul(self.curved, it.gathered.transpose(0, 2, 1))
         diagonal = np.arange(len(ridge))
@@ -105,7 +104,7 @@ class _System:
         """The direction to z a = low, u (1-a) = high (second-order terms folded in)."""
         it, rest = self.it, self.rest
         residual = 1.0 - it.margin + low / it.a - high / rest
-        right = np.matmul(self.curved, residual[:, :, None])[:, :, 0] - self.gradient
+        right = row_dots(self.curved, residual) - self.gradient
         theta = np.linalg.solve(self.hessian, right[:, :, None])[:, :, 0]
         da = self.row * (residual - np.matmul(theta[:, None, :], it.gathered)[:, 0])
         dz = (low - it.a * it.z - it.z * da) / it.a
@@ -150,7 +149,8 @@ def interior_point(
         live = live[going]
         if not len(live):
             break
-        it, mu = it.keep(going), mu[going]
+        if not going.all():
+            it, mu = it.keep(going), mu[going]
         # The path is followed down to `least` and no further: there, pure centring steps.
         stored = centred[live] < CENTRING
         least = np.where(stored, STORED_MU, 0.05 * HINGE_GAP) * primal[live]

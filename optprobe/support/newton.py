@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.support.rows import ChunkFits, Rows, dual_value
+from optprobe.support.rows import ChunkFits, Rows, dual_value, row_dots
 
 Array = np.ndarray
 
@@ -58,8 +58,7 @@ def newton(
         taken = going & ~failed
         if taken.any():
             at, gathered, now = at[taken], gathered[taken], live[taken]
-            weighted = terms.dual[taken] * rows.w
-            gradient = at * ridge - np.matmul(gathered, weighted[:, :, None])[:, :, 0]
+            gradient = at * ridge - row_dots(gathered, terms.dual[taken] * rows.w)
             curved = gathered * (terms.curvature[taken] * rows.w)[:, None, :]
             hessian = np.matmul(curved, gathered.transpose(0, 2, 1))
             hessian[:, diagonal, diagonal] += ridge + 1e-14

@@ -78,5 +78,12 @@ class ChunkFits:
 def dual_value(gathered: Array, dual: Array, rows: Rows) -> Array:
     """sum w H(a) - ||v_S||^2 / (2 lam) after the intercept repair of `bounds.py`."""
     repaired = repair_intercept(dual, rows.y, rows.w)
-    v = np.matmul(gathered[:, :-1], (repaired * rows.w)[:, :, None])[:, :, 0]
+    v = row_dots(gathered, repaired * rows.w)[:, :-1]
     return rows.loss.conjugate(repaired) @ rows.w - np.sum(v * v, axis=1) / (2.0 * rows.lam)
+
+
+def row_dots(
+    gathered: Float64[Array, "batch k1 n"], weights: Float64[Array, "batch n"]
+) -> Float64[Array, "batch k1"]:
+    """Each support's columns times its own row weights (faster here than a batched matmul)."""
+    return np.einsum("bkn,bn->bk", gathered, weights)
