@@ -160,7 +160,7 @@ def process_table(path: Path) -> None:
     _, peak = run(["solve", str(path), "--k", "1,2,4", "--ridge", "0.1"])
     held = read(path)
     single = 4.0 * held.X.size / 2**20
-    print("\n| process | measured | wanted |")
+    print("\n| process | measured | target |")
     print("|---|---|---|")
     print(f"| `optprobe --help` | {helps:.2f} s | 0.5 s |")
     print(f"| `optprobe solve` on 200 x 20 | {solves:.2f} s | 2 s |")
