@@ -31,6 +31,12 @@ Margins carry rounding errors of 1e-16, which a(m) magnifies by 1/(8 mu): with a
 coefficients would not reproduce their dual value, and it costs only 2 mu.
 """
 
+START_MU = 2.0
+"""Smoothing of the first iterate; a well-centred start saves two of twenty passes."""
+
+BOUNDARY = 0.999
+"""Fraction of the way to the boundary that a step may go."""
+
 CENTRING = 10
 """At most this many centring steps at STORED_MU."""
 
@@ -162,16 +168,20 @@ def interior_point(
 
 
 def _first(gathered: Array, start: Array) -> _Iterate:
-    """Strictly inside: a on the path of mu = 1/2, z and u at least 1/2."""
+    """On the path of START_MU: centred, only lam beta = Z_S (w a) is still to come."""
     margin = np.matmul(start[:, None, :], gathered)[:, 0]
-    z = np.maximum(margin - 1.0, 0.0) + 0.5
-    return _Iterate(start, gathered, margin, BarrierHinge(0.5).dual(margin), z, z - (margin - 1.0))
+    path = BarrierHinge(START_MU)
+    a, rest = path.dual(margin), path.dual(2.0 - margin)
+    return _Iterate(start, gathered, margin, a, START_MU / a, START_MU / rest)
 
 
 def _predict_and_correct(
     it: _Iterate, system: _System, mu: Array, centring: Array, least: Array, w: Array
 ) -> _Iterate:
     """One step: aim at the mu that the affine step promises, but at `least` where centring."""
+    if centring.all():  # nothing to predict: aim at the path itself
+        step = system.towards(least[:, None], least[:, None])
+        return it.moved(step, np.minimum(1.0, BOUNDARY * it.reach(step)))
     nothing = np.zeros_like(it.a)
     affine = system.towards(nothing, nothing)
     far = it.reach(affine)[:, None]
@@ -183,4 +193,4 @@ def _predict_and_correct(
     step = system.towards(
         target - second * affine.a * affine.z, target + second * affine.a * affine.u
     )
-    return it.moved(step, np.minimum(1.0, 0.995 * it.reach(step)))
+    return it.moved(step, np.minimum(1.0, BOUNDARY * it.reach(step)))
