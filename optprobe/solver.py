@@ -142,27 +142,12 @@ def _native(
     started = time.monotonic()
     outcome = branch_and_bound(problem, columns, limits, warm=warm, log=log)
     certificate, bounds = _certified(problem, columns, outcome, "bnb")
-    status, limit = _ending(bounds, limits.gap, outcome.limit)
-    arrays = certificate.arrays
-    support, beta = arrays["support"].astype(int), arrays["beta"]
-    intercept = float(arrays["intercept"][0])
-    return Result(
-        k=problem.k,
-        support=support,
-        beta=beta,
-        intercept=intercept,
-        objective=bounds.upper,
-        probe=Probe.of(problem, support, beta, intercept),
-        status=status,
-        limit=limit,
-        claimed=bounds,
-        scope=_scope(problem, columns),
-        candidates=len(columns),
+    result = _result(problem, columns, certificate, bounds, limits.gap, outcome.limit)
+    return replace(
+        result,
         nodes=outcome.nodes,
         time_s=time.monotonic() - started,
-        method="bnb",
         statistics=outcome.statistics,
-        certificate=certificate,
     )
 
 
@@ -207,29 +192,47 @@ def _outer(
     proof_limits = replace(limits, time_s=left)
     outcome = branch_and_bound(problem, columns, proof_limits, warm=known, log=log)
     certificate, bounds = _certified(problem, columns, outcome, f"oa+{backend}")
-    arrays = certificate.arrays
-    support, beta = arrays["support"].astype(int), arrays["beta"]
-    intercept = float(arrays["intercept"][0])
-    warm.supports.append(support)
     claimed = Bounds(min(answer.claimed.lower, bounds.upper), bounds.upper)
-    status, limit = _ending(claimed, limits.gap, answer.limit)
+    result = _result(problem, columns, certificate, claimed, limits.gap, answer.limit)
+    warm.supports.append(result.support)
+    return replace(
+        result,
+        nodes=answer.nodes,
+        time_s=time.monotonic() - started,
+        method="oa",
+        backend=backend,
+        statistics={**answer.statistics, "proof_nodes": float(outcome.nodes)},
+    )
+
+
+def _result(
+    problem: Problem,
+    columns: Int[Array, "p"],
+    certificate: Certificate,
+    claimed: Bounds,
+    gap: float,
+    limit: Limit | None,
+) -> Result:
+    """What a certificate's incumbent and a claim make of a result of the native engine."""
+    support = certificate.arrays["support"].astype(int)
+    beta = certificate.arrays["beta"]
+    intercept = float(certificate.arrays["intercept"][0])
+    status, limit = _ending(claimed, gap, limit)
     return Result(
         k=problem.k,
         support=support,
         beta=beta,
         intercept=intercept,
-        objective=bounds.upper,
+        objective=claimed.upper,
         probe=Probe.of(problem, support, beta, intercept),
         status=status,
         limit=limit,
         claimed=claimed,
         scope=_scope(problem, columns),
         candidates=len(columns),
-        nodes=answer.nodes,
-        time_s=time.monotonic() - started,
-        method="oa",
-        backend=backend,
-        statistics={**answer.statistics, "proof_nodes": float(outcome.nodes)},
+        nodes=0,
+        time_s=0.0,
+        method="bnb",
         certificate=certificate,
     )
 
