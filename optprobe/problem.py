@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from optprobe import inputs
 from optprobe.losses import Loss, get_loss
 from optprobe.matrix import (
     DenseMatrix,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import torch
 
 Array = np.ndarray
-Weights = Literal["balanced", "uniform", "given"]
 
 STREAM_BYTES = 2**31
 """Memory-mapped X beyond this size in float32 is never copied."""
@@ -71,7 +70,7 @@ class Data:
     train: Int[Array, "n"]
     test: Int[Array, "m"]
     weights: Float64[Array, "n"]
-    weighting: Weights
+    weighting: inputs.Weights
     given: Float64[Array, "rows"] | None
     groups: Array | None
     by: Standardisation
@@ -204,15 +203,15 @@ class Problem:
                 weights, a group on both sides of the split, k or lam out of range.
             TypeError: X does not hold real numbers, or y is an object array.
         """
-        X = _checked_matrix(X)
+        X = inputs.checked_matrix(X)
         rows, d = int(X.shape[0]), int(X.shape[1])
-        sign, labels = _signs(y, rows)
-        held = _mask(test, rows)
+        sign, labels = inputs.signs(y, rows)
+        held = inputs.mask(test, rows)
         train, left = np.flatnonzero(~held), np.flatnonzero(held)
-        column_names = _names(names, d)
+        column_names = inputs.names(names, d)
         if groups is not None:
-            groups = _groups(groups, held, rows)
-        values, weighting, given = _weights(weights, sign, train, rows, labels)
+            groups = inputs.groups(groups, held, rows)
+        values, weighting, given = inputs.weights(weights, sign, train, rows, labels)
         if not np.isfinite(scale_floor) or scale_floor <= 0:
             raise ValueError(f"scale_floor={scale_floor}: pass a positive number such as 1e-3")
         try:
@@ -310,118 +309,3 @@ class Problem:
         scores = beta @ self.data.columns(support, self.data.train) + intercept
         value = self.weights @ self.loss.value(self.y * scores)
         return float(value + 0.5 * self.lam * (beta @ beta))
-
-
-def _checked_matrix(X: Any) -> Array | torch.Tensor:
-    """X as a two-dimensional float array or tensor, or an error that says what it is."""
-    if not isinstance(X, np.ndarray) and hasattr(X, "detach"):
-        if X.ndim != 2 or not X.dtype.is_floating_point:
-            raise TypeError(
-                f"X is a {X.ndim}-dimensional {X.dtype} tensor; pass rows x columns of floats"
-            )
-        if 0 in X.shape:
-            raise ValueError(
-                f"X has shape {tuple(X.shape)}; pass a non-empty array, rows x columns"
-            )
-        on_host = X.device.type == "cpu" and str(X.dtype) != "torch.bfloat16"
-        return X.detach().numpy() if on_host else X.detach()
-    X = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if X.dtype == object:
-        raise TypeError("X is an object array (ragged or mixed); pass rows x columns of floats")
-    if X.dtype.kind in "biu":
-        X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
-    if X.dtype.kind != "f" or X.dtype.itemsize > 8:
-        raise TypeError(f"X has type {X.dtype}; pass float16, float32 or float64")
-    if X.ndim != 2 or 0 in X.shape:
-        raise ValueError(f"X has shape {X.shape}; pass a non-empty array, rows x columns")
-    return X
-
-
-def _signs(y: Any, rows: int) -> tuple[Float64[Array, "rows"], tuple[Any, Any]]:
-    """Labels as -1/+1 and the caller's two labels, the larger being positive."""
-    labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
-    if labels.dtype == object:
-        raise TypeError("y is an object array; pass numbers, booleans or strings of one type")
-    if labels.ndim != 1 or len(labels) != rows:
-        raise ValueError(f"y has shape {labels.shape} but X has {rows} rows; pass one label a row")
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ValueError(f"y holds NaN or infinity at row {int(np.argmin(np.isfinite(labels)))}")
-    found = np.unique(labels)
-    if len(found) != 2:
-        shown = ", ".join(repr(v) for v in found[:5].tolist())
-        raise ValueError(f"y holds {len(found)} distinct label(s) ({shown}); a probe needs two")
-    return np.where(labels == found[1], 1.0, -1.0), (found[0].item(), found[1].item())
-
-
-def _mask(test: Any, rows: int) -> Bool[Array, "rows"]:
-    """The held-out mask, all False without one."""
-    if test is None:
-        return np.zeros(rows, bool)
-    held = np.asarray(test)
-    if held.shape != (rows,):
-        raise ValueError(f"test has shape {held.shape} but X has {rows} rows; one flag a row")
-    if held.dtype != bool:
-        if held.dtype.kind not in "iu" or not np.isin(held, (0, 1)).all():
-            raise ValueError("test must be True (held out) or False for every row")
-        held = held.astype(bool)
-    if held.all():
-        raise ValueError("test holds out every row; leave some to train on")
-    return held
-
-
-def _names(names: Sequence[str] | None, d: int) -> tuple[str, ...]:
-    """Column names, by default the column numbers."""
-    if names is None:
-        return tuple(str(j) for j in range(d))
-    given = tuple(str(name) for name in names)
-    if len(given) != d:
-        raise ValueError(f"{len(given)} names for {d} columns; pass one name a column")
-    return given
-
-
-def _groups(groups: Any, held: Bool[Array, "rows"], rows: int) -> Array:
-    """Group of each row; no group may straddle the split."""
-    groups = np.asarray(groups)
-    if groups.shape != (rows,):
-        raise ValueError(f"groups has shape {groups.shape} but X has {rows} rows; one per row")
-    both = np.intersect1d(groups[held], groups[~held])
-    if len(both):
-        raise ValueError(
-            f"group {both.tolist()[0]!r} has rows on both sides of the split ({len(both)} groups "
-            "do): the test score would leak; split by group"
-        )
-    return groups
-
-
-def _weights(
-    weights: Any,
-    y: Float64[Array, "rows"],
-    train: Int[Array, "n"],
-    rows: int,
-    labels: tuple[Any, Any],
-) -> tuple[Float64[Array, "n"], Weights, Float64[Array, "rows"] | None]:
-    """Weights of the training rows (sum 1), where they come from, and the caller's own."""
-    sign = y[train]
-    for value, label in zip((-1.0, 1.0), labels, strict=True):
-        if not (sign == value).any():
-            raise ValueError(
-                f"no training row has the label {label!r}; a probe needs both classes there"
-            )
-    if isinstance(weights, str):
-        if weights == "balanced":
-            positive = sign > 0
-            count = np.where(positive, positive.sum(), (~positive).sum())
-            return 0.5 / count, "balanced", None
-        if weights == "uniform":
-            return np.full(len(train), 1.0 / len(train)), "uniform", None
-        raise ValueError(f"weights={weights!r}; pass 'balanced', 'uniform' or one number a row")
-    given = np.asarray(weights, np.float64).copy()
-    if given.shape != (rows,):
-        raise ValueError(f"weights has shape {given.shape} but X has {rows} rows; one per row")
-    whole, given = given, given[train]
-    if not np.isfinite(given).all() or (given < 0).any():
-        raise ValueError("weights must be finite and not negative")
-    for value, label in zip((-1.0, 1.0), labels, strict=True):
-        if not (given[sign == value] > 0).any():
-            raise ValueError(f"the training rows of label {label!r} weigh nothing in all")
-    return given / math.fsum(given), "given", whole
