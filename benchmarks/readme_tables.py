@@ -30,7 +30,8 @@ from optprobe.mip.outer_approximation import outer_approximation
 from optprobe.prefilter import best_columns
 from optprobe.problem import Problem
 from optprobe.result import Limits
-from optprobe.solver import judge, solve, solve_path
+from optprobe.solver import solve, solve_path
+from optprobe.verdict import judge
 from optprobe.support import fit_support
 
 PACKAGED = Path(str(files("optprobe"))) / "data" / "digit_L01.npz"

@@ -48,6 +48,14 @@ class DualPoint:
         return DualPoint(columns[self.columns], self.beta, self.intercept, self.mu)
 
 
+def stored_as(loss: Loss) -> type[np.floating]:
+    """In which precision the coefficients of a dual point are kept, and so evaluated.
+
+    Half the bytes will do where l' is Lipschitz; the hinge's a(m) divides their rounding by 8 mu.
+    """
+    return np.float32 if np.isfinite(loss.lipschitz) else np.float64
+
+
 @dataclass(frozen=True)
 class DualPoints:
     """A batch of dual points as numbers that bound: see the formulas above.

@@ -17,7 +17,7 @@ Arrays (little-endian):
     scope             i4 [p]     columns that the proof covers, increasing; none is constant
     support           i4 [s]     incumbent, with beta f8 [s] and intercept f8 [1]
     point_start       i8 [P+1]   dual point i has the entries start[i]:start[i+1] of
-    point_column      i4, point_beta f4, and point_intercept f8 [P], point_mu f8 [P]
+    point_column      i4, point_beta f4|f8, and point_intercept f8 [P], point_mu f8 [P]
     node_kind         u1 [N]     see `Kind`; node 0 is the root, children come after parents
     node_point        i4 [N]     dual point to apply on entering the node, or -1
     node_column       i4 [N]     branching column, or -1
@@ -88,7 +88,7 @@ ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
     "intercept": (("<f8",), 1),
     "point_start": (("<i8",), 1),
     "point_column": (("<i4",), 1),
-    "point_beta": (("<f4",), 1),
+    "point_beta": (("<f4", "<f8"), 1),
     "point_intercept": (("<f8",), 1),
     "point_mu": (("<f8",), 1),
     "node_kind": (("|u1",), 1),

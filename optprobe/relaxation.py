@@ -6,7 +6,9 @@ with ||.||_r^sp the r-support norm (Argyriou, Foygel, Srebro 2012); its dual is
 max_a { sum w H(a) - g(S1) - top_r(g_F) }, the best bound a single dual point can give.
 
 Accelerated proximal gradient with adaptive restart (Beck and Teboulle 2009; O'Donoghue and Candes
-2015) on a working set of columns shared by the batch, so that every step is two matrix products.
+2015) on a working set of columns shared by the batch, so that every step is two matrix products;
+Newton's method on the face of the norm; for the hinge an interior point (`hinge_relaxation.py`)
+once the columns that matter are known.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
-from optprobe.bounds import dual_points, sum_of_largest
+from optprobe.bounds import dual_points, stored_as, sum_of_largest
+from optprobe.hinge_relaxation import follow
 from optprobe.matrix import DesignMatrix
 from optprobe.rows import Rows
 from optprobe.support_norm import support_norm_prox, support_norm_squared
@@ -33,11 +36,20 @@ ROUNDS, STEPS = 40, 10
 PATIENCE = 8
 """Rounds without progress after which a node keeps the bound it has."""
 
+TRACE = 1e-3
+"""First coefficients below this share of the largest are left out."""
+
 SPARE = 24
 """Columns in the working set beyond the r largest gains of a node."""
 
 HINGE_MU = 0.05
 """First smoothing of the hinge, which costs up to 2 mu of the bound; it shrinks on the way."""
+
+HINGE_ACCURACY = 5e-6
+"""What the hinge's interior point reaches in one go."""
+
+GROWTH = 1.1
+"""A hinge's working set is nearly complete once a round adds less than this to it."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +106,25 @@ def relax(
         accuracy: relative duality gap of the relaxation at which a node is done.
         stop: asked between rounds; once it says so the bounds so far are returned.
     """
+    smooth = bool(np.isfinite(rows.loss.lipschitz))
+    accuracy = accuracy if smooth else max(accuracy, HINGE_ACCURACY)
     state = _State(matrix, rows, nodes, start, start_intercept)
     state.evaluate(np.arange(len(start)))
     live = state.unfinished(np.arange(len(start)), cutoff, accuracy)
+    columns = 0
+    searching = True  # for the hinge's columns, which first-order steps find cheaply
     for _ in range(ROUNDS):
         if not len(live) or stop():
             break
-        state.descend(live)
+        searching = smooth or (searching and len(state.indices) > GROWTH * columns)
+        columns = len(state.indices)
+        if searching:
+            state.descend(live)
         for node in live:
-            state.newton(int(node))
+            if searching:
+                state.newton(int(node))
+            else:
+                state.centre(int(node), cutoff)
         state.evaluate(live)
         live = state.unfinished(live, cutoff, accuracy)
     return state.best
@@ -138,9 +160,12 @@ class _State:
         batch, d = start.shape
         self.matrix, self.rows, self.nodes = matrix, rows, nodes
         usable = nodes.forced | (nodes.free & (nodes.remaining[:, None] > 0))
-        self.beta = np.where(usable, start, 0.0)
+        # An interior point leaves traces of columns that its solution does not use.
+        traces = np.abs(start) < TRACE * np.abs(start).max(axis=1, keepdims=True, initial=0.0)
+        self.beta = np.where(usable & ~traces, start, 0.0)
         self.intercept = intercept.copy()
         self.mu = np.full(batch, HINGE_MU)
+        self.own = np.zeros((batch, d), bool)
         self.working = np.zeros(d, bool)
         self.indices = np.empty(0, int)
         self.block = self.single = np.empty((0, 0))
@@ -160,8 +185,9 @@ class _State:
     def evaluate(self, live: Int[Array, "live"]) -> None:
         """Primal value and dual bound of the live nodes, in float64 over every column."""
         rows, nodes, best = self.rows, self.nodes, self.best
-        beta = self.beta[live].astype(np.float32).astype(np.float64)
-        intercept = self.intercept[live].astype(np.float32).astype(np.float64)
+        stored = stored_as(rows.loss)
+        beta = self.beta[live].astype(stored).astype(np.float64)
+        intercept = self.intercept[live].astype(stored).astype(np.float64)
         used = np.flatnonzero(beta.any(axis=0))
         margin = (self.matrix.scores(used, beta[:, used]) + intercept[:, None]) * rows.y
         used_mu = self.mu[live]
@@ -200,13 +226,14 @@ class _State:
     ) -> None:
         """Add every column that a live node uses or whose gain nearly reaches its r largest."""
         wanted = forced.any(axis=0) | (self.beta[live] != 0.0).any(axis=0)
-        for g, f, r in zip(gain, free, remaining, strict=True):
+        self.own[live] |= forced | (self.beta[live] != 0.0)
+        for node, g, f, r in zip(live, gain, free, remaining, strict=True):
             members = np.flatnonzero(f)
             if r <= 0 or not len(members):
                 continue
             count = min(len(members), int(r) + SPARE)
             top = members[np.argpartition(g[members], len(members) - count)[-count:]]
-            wanted[top] = True
+            wanted[top] = self.own[node, top] = True
         if (wanted & ~self.working).any():
             self.working |= wanted
             self.indices = np.flatnonzero(self.working)
@@ -248,6 +275,21 @@ class _State:
         full[:, self.indices] = last[:, :-1]
         self.beta[live] = full
         self.intercept[live] = last[:, -1]
+
+    def centre(self, node: int, cutoff: float) -> None:
+        """Follow the hinge's central path over the node's columns in the working set."""
+        forced = self.nodes.forced[node, self.indices]
+        free = self.nodes.free[node, self.indices]
+        mine = np.flatnonzero(self.own[node, self.indices] & (forced | free))
+        remaining = int(self.nodes.remaining[node])
+        block = self.block[np.append(mine, len(self.indices))]
+        theta = np.append(self.beta[node, self.indices[mine]], self.intercept[node])
+        alone = forced[mine] | (int(free[mine].sum()) <= remaining)  # their z is 1
+        floor = 1e3 * self.matrix.roundoff
+        found = follow(block, self.rows, alone, max(remaining, 1), theta, cutoff, floor)
+        self.beta[node] = 0.0
+        self.beta[node, self.indices[mine]] = found.theta[:-1]
+        self.intercept[node], self.mu[node] = found.theta[-1], found.mu
 
     def newton(self, node: int) -> None:
         """Up to NEWTON second-order steps of one node, as long as they are taken in full."""

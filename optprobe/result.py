@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.probe import Probe
+from optprobe.progress import TracePoint
 
 if TYPE_CHECKING:
     from optprobe.certificate import Certificate
@@ -21,7 +22,8 @@ Scope = Literal["all columns", "these candidates"]
 class Status(StrEnum):
     """What came out."""
 
-    OPTIMAL = "optimal"  # the gap that was asked for is reached
+    OPTIMAL = "optimal"  # the gap that was asked for is reached, with a proof to check
+    CLAIMED = "claimed optimal"  # a MIP solver says so; nothing that was rebuilt confirms it
     FEASIBLE = "feasible"  # an incumbent with a larger gap; `Result.limit` says why
 
 
@@ -82,7 +84,11 @@ class Result:
         claimed: the solver's bounds.
         verified: the checker's bounds, None until a certificate has been checked.
         scope: what the bounds cover, with `candidates` the number of columns.
-        time_s: wall-clock seconds of this k, the check not included.
+        time_s: wall-clock seconds of this k, the check not included; statistics[
+            "solver_seconds"] is the method's share, "proof_seconds" that of the proof of a MIP
+            solver's answer.
+        refuted: how a MIP solver's claim was found to be false, or None.
+        trace: the solver's bounds as they came.
         statistics: counters of the method, for tables.
         certificate: the proof, or None where the method gives none.
     """
@@ -102,6 +108,9 @@ class Result:
     time_s: float
     method: str
     backend: str | None = None
+    formulation: str | None = None
+    refuted: str | None = None
     verified: Bounds | None = None
     certificate: Certificate | None = field(default=None, repr=False)
     statistics: dict[str, float] = field(default_factory=dict)
+    trace: tuple[TracePoint, ...] = field(default=(), repr=False)

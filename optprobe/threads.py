@@ -7,9 +7,10 @@ gain nothing from BLAS's threads and lose much where another process wants the p
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TypeVar
 
@@ -19,17 +20,36 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
+_asked: ContextVar[int | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def threads_limited(number: int | None) -> Generator[None]:
+    """Within it at most so many processors work; None leaves it at what the machine has."""
+    token = _asked.set(number)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
 def workers() -> int:
-    """Processors that this process may use, at most OMP_NUM_THREADS if that is set."""
+    """Processors that may be used: this process's, within OMP_NUM_THREADS and `threads_limited`."""
+    asked = _asked.get()
+    return _available() if asked is None else min(asked, _available())
+
+
+def _available() -> int:
+    """Processors of this process, at most OMP_NUM_THREADS if that is set."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(available or 1, int(asked) if asked.isdecimal() else 2**31))
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    """One pool for the life of the process."""
-    return ThreadPoolExecutor(workers(), "optprobe")
+def _pool(size: int) -> ThreadPoolExecutor:
+    """One pool of each size for the life of the process."""
+    return ThreadPoolExecutor(size, "optprobe")
 
 
 if hasattr(os, "register_at_fork"):
@@ -44,7 +64,7 @@ def in_threads(work: Callable[[Item], Value], items: Sequence[Item]) -> list[Val
     """
     if len(items) < 2 or workers() < 2:
         return [work(item) for item in items]
-    return list(_pool().map(work, items))
+    return list(_pool(workers()).map(work, items))
 
 
 def single_threaded_blas() -> AbstractContextManager[object]:

@@ -162,9 +162,12 @@ def test_a_larger_k_finds_what_memory_holds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "magic"}, "choose 'bnb' or 'oa'"),
-        ({"backend": "highs"}, "belongs to method 'oa'"),
+        ({"method": "magic"}, "choose one of bnb, oa, oa-plain, compact"),
+        ({"backend": "highs"}, "bnb needs no solver"),
         ({"candidates": 2}, "keep at least k columns"),
+        ({"threads": 0}, "pass at least 1"),
+        ({"formulation": "big_m"}, "belongs to method 'compact'"),
+        ({"method": "compact"}, "which needs one"),
         ({"method": "oa", "backend": "abacus"}, "choose one of highs, gurobi"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize
 
-from optprobe.bounds import dual_points, node_bound
+from optprobe.bounds import dual_points, node_bound, stored_as
 from optprobe.losses import LOSSES
 from optprobe.matrix import DenseMatrix
 from optprobe.relaxation import Nodes, Relaxed, relax, support_norm_prox, support_norm_squared
@@ -325,9 +325,9 @@ def test_bounds_of_every_kind_of_node(loss, seed):
         np.testing.assert_allclose(again.gain[0], gain, atol=1e-8)
         used = found.beta[i] != 0.0
         assert not np.any(used & ~(forced | (free & (remaining > 0))))
-    # Four bytes a coefficient store it without loss.
-    np.testing.assert_array_equal(found.beta, found.beta.astype(np.float32))
-    np.testing.assert_array_equal(found.intercept, found.intercept.astype(np.float32))
+    # A certificate stores it without loss.
+    np.testing.assert_array_equal(found.beta, found.beta.astype(stored_as(rows.loss)))
+    np.testing.assert_array_equal(found.intercept, found.intercept.astype(stored_as(rows.loss)))
 
 
 @every_loss

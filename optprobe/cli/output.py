@@ -135,6 +135,9 @@ def record(problem: Problem, result: Result, metrics: Metrics | None) -> dict[st
             "time_s": float(result.time_s),
             "method": result.method,
             "backend": result.backend,
+            "formulation": result.formulation,
+            "refuted": result.refuted,
+            "statistics": {key: float(value) for key, value in result.statistics.items()},
             "test": None if metrics is None else asdict(metrics),
         }
     )
@@ -161,14 +164,19 @@ def certified(result: Result, gap: float) -> bool:
 
 
 def reached(result: Result, gap: float) -> bool:
-    """Whether the gap asked for is reached, by proof or by the solver's claim alone."""
-    return result.status == "optimal" or certified(result, gap)
+    """Whether the gap asked for is reached: by proof, or by a claim where no proof was wanted."""
+    believed = result.status == "claimed optimal" and result.certificate is None
+    return believed or result.status == "optimal" or certified(result, gap)
 
 
 def outcome(result: Result, gap: float) -> str:
     """How far a result may be trusted, or why the solve stopped, in a few words."""
     if certified(result, gap):
         return "certified"
+    if result.refuted is not None:
+        return f"{result.backend}'s claim is false"
+    if result.status == "claimed optimal":
+        return f"{result.backend} claims it, not verified"
     return "optimal, not verified" if reached(result, gap) else f"stopped: {result.limit}"
 
 

@@ -10,8 +10,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.bounds import DualPoint, DualPoints, dual_points
-from optprobe.engine.log import ProgressLog
+from optprobe.bounds import DualPoint, DualPoints, dual_points, stored_as
 from optprobe.engine.proof import Proof
 from optprobe.engine.tree import Node, Search
 from optprobe.heuristics.local_search import Incumbent, best_of, fit_many, greedy, swap
@@ -19,6 +18,7 @@ from optprobe.interrupt import Interrupt
 from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen
 from optprobe.problem import Problem
+from optprobe.progress import ProgressLog, TracePoint
 from optprobe.result import Limit, Limits
 from optprobe.rows import Rows
 from optprobe.support import STORED_MU, fit_support
@@ -57,6 +57,7 @@ def branch_and_bound(
     *,
     warm: WarmStart,
     log: Callable[[str], None] | None = None,
+    observe: Callable[[TracePoint], None] | None = None,
 ) -> Outcome:
     """Solve the problem over supports inside `columns`, with a proof.
 
@@ -65,10 +66,11 @@ def branch_and_bound(
         columns: usable columns of X that a support may hold, increasing.
         limits: when to stop; the incumbent and its bound are returned whatever stops it.
         warm: dual points and supports of earlier k, extended in place.
-        log: takes progress lines. The first Ctrl-C ends the search as interrupted.
+        log: takes progress lines; the first Ctrl-C ends the search as interrupted.
+        observe: takes the bounds behind those lines.
     """
     with Interrupt() as interrupt, single_threaded_blas():
-        return _run(problem, columns, limits, warm, log, lambda: interrupt.raised)
+        return _run(problem, columns, limits, warm, log, observe, lambda: interrupt.raised)
 
 
 def _run(
@@ -77,6 +79,7 @@ def _run(
     limits: Limits,
     warm: WarmStart,
     log: Callable[[str], None] | None,
+    observe: Callable[[TracePoint], None] | None,
     interrupted: Callable[[], bool],
 ) -> Outcome:
     """`branch_and_bound`, once Ctrl-C is a question to ask."""
@@ -87,7 +90,7 @@ def _run(
     def stop() -> bool:
         return interrupted() or time.monotonic() >= deadline
 
-    progress = ProgressLog(log)
+    progress = ProgressLog(log, observe, ("nodes", "open", "fitted"))
     matrix, positions = problem.matrix, columns
     if 2 * len(columns) < problem.d:
         matrix, positions = problem.data.restricted(columns), np.arange(len(columns))
@@ -101,7 +104,7 @@ def _run(
         matrix, rows, problem.k, positions, [place[s] for s in warm.supports], stop
     )
     incumbent = _refitted(problem, numbers, incumbent)
-    proof = Proof()
+    proof = Proof(stored_as(rows.loss))
     root = proof.add_leaf(-1)
     free = np.zeros(len(numbers), bool)
     free[positions] = True
@@ -109,7 +112,7 @@ def _run(
     upper = incumbent.objective
     cutoff = upper - limits.gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
     hints = warm.points
-    start = _spread(hints[-1:], place, len(numbers))
+    start = _spread(hints[-1:], place, len(numbers), stored_as(rows.loss))
     relaxed = root_relaxation(
         matrix,
         rows,
@@ -257,13 +260,16 @@ def _objective(found: Incumbent) -> float:
 
 
 def _spread(
-    points: Sequence[DualPoint], place: Int[Array, "d"], width: int
+    points: Sequence[DualPoint],
+    place: Int[Array, "d"],
+    width: int,
+    stored: type[np.floating],
 ) -> Float64[Array, "m w"]:
     """Coefficients of the points, as a certificate stores them, over the positions of a matrix."""
     out = np.zeros((len(points), width))
     for row, point in zip(out, points, strict=True):
         at = place[point.columns]
-        row[at[at >= 0]] = point.beta[at >= 0].astype(np.float32)
+        row[at[at >= 0]] = point.beta[at >= 0].astype(stored)
     return out
 
 
@@ -275,7 +281,7 @@ def _evaluate(
     found = DualPoints(np.empty(0), np.empty((0, width)))
     for first in range(0, len(points), POINTS):
         part = points[first : first + POINTS]
-        beta = _spread(part, place, width)
+        beta = _spread(part, place, width, stored_as(rows.loss))
         used = np.flatnonzero(beta.any(axis=0))
         intercept = np.array([point.intercept for point in part])
         margin = (matrix.scores(used, beta[:, used]) + intercept[:, None]) * rows.y

@@ -23,6 +23,7 @@ class Proof:
     leaf) and may be resolved later.
     """
 
+    stored: type[np.floating]
     points: list[tuple[Array, Array, float, float]] = field(default_factory=list)
     kind: list[int] = field(default_factory=list)
     point: list[int] = field(default_factory=list)
@@ -36,9 +37,9 @@ class Proof:
     def add_point(
         self, columns: Int[Array, "p"], beta: Float64[Array, "p"], intercept: float, mu: float
     ) -> int:
-        """Store a dual point (columns increasing, beta exact in float32); returns its number."""
-        self.bytes += 8 * len(columns) + 100
-        self.points.append((columns.astype("<i4"), beta.astype("<f4"), intercept, mu))
+        """Store a dual point (columns increasing, beta as `stored` holds it); its number."""
+        self.bytes += 12 * len(columns) + 100
+        self.points.append((columns.astype("<i4"), beta.astype(self.stored), intercept, mu))
         return len(self.points) - 1
 
     def add_leaf(self, point: int) -> int:
@@ -138,7 +139,7 @@ class Proof:
             "intercept": np.array([intercept], "<f8"),
             "point_start": np.cumsum([0, *sizes]).astype("<i8"),
             "point_column": np.concatenate([p[0] for p in kept] or [np.empty(0, "<i4")]),
-            "point_beta": np.concatenate([p[1] for p in kept] or [np.empty(0, "<f4")]),
+            "point_beta": np.concatenate([p[1] for p in kept] or [np.empty(0, self.stored)]),
             "point_intercept": np.array([p[2] for p in kept], "<f8"),
             "point_mu": np.array([p[3] for p in kept], "<f8"),
             "node_kind": np.array(self.kind, "|u1"),

@@ -22,10 +22,10 @@ from jaxtyping import Bool, Float64, Int
 
 from optprobe.bounds import branch_bounds
 from optprobe.engine.enumeration import newton_start, surviving_subsets
-from optprobe.engine.log import ProgressLog
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.local_search import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
+from optprobe.progress import ProgressLog
 from optprobe.relaxation import Nodes, Relaxed, relax
 from optprobe.result import Limit, Limits
 from optprobe.support import Fits, Rows, fit_supports, signed
@@ -35,7 +35,7 @@ Array = np.ndarray
 BATCH = 16
 """Nodes whose relaxations are solved together."""
 
-ENUMERATE = 3000
+ENUMERATE, HINGE_ENUMERATE = 3000, 50
 """A node that no more supports than this survive is enumerated (any number if r = 1)."""
 
 FIT_CHUNK = 256
@@ -140,7 +140,7 @@ class Search:
         """Tell the log where the search stands."""
         open_nodes = len(self.heap) + (self.dive is not None)
         upper = self.incumbent.objective
-        self.log.line(self.nodes, open_nodes, self.fitted, upper, self.lower, last)
+        self.log.report((self.nodes, open_nodes, self.fitted), upper, self.lower, last=last)
 
     def out_of_time(self) -> bool:
         """Whether to stop even in the middle of a batch."""
@@ -242,7 +242,8 @@ class Search:
         members, chosen = np.flatnonzero(free), np.flatnonzero(forced)
         size = min(self.k - len(chosen), len(members))
         need = value - float(gain[chosen].sum()) - self.cutoff
-        limit = np.inf if size <= 1 else ENUMERATE
+        few = ENUMERATE if np.isfinite(self.rows.loss.lipschitz) else HINGE_ENUMERATE
+        limit = np.inf if size <= 1 else few
         subsets = surviving_subsets(gain[members], size, need, limit)
         after = Node(
             bound,

@@ -18,8 +18,13 @@ from optprobe.support import Fits, Rows, fit_supports, signed
 
 Array = np.ndarray
 
-SHORTLIST = 16
-"""Columns fitted per greedy step, and per removed column in a swap."""
+SHORTLIST, HINGE_SHORTLIST = 16, 6
+"""Columns fitted per greedy step, and per column removed in a swap; a hinge fit costs ten."""
+
+
+def shortlist(rows: Rows) -> int:
+    """How many columns a step fits."""
+    return SHORTLIST if np.isfinite(rows.loss.lipschitz) else HINGE_SHORTLIST
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def greedy(
     usable: Int[Array, "p"],
     stop: Callable[[], bool] = lambda: False,
 ) -> Incumbent:
-    """Forward selection: each step adds the best of the SHORTLIST columns of largest gain.
+    """Forward selection: each step adds the best of the few columns of largest gain.
 
     When `stop` says so, the rest is filled up with the columns of largest gain, unfitted.
     """
@@ -95,7 +100,7 @@ def greedy(
         if stop():
             whole = np.concatenate([support, ranked[None, : size - support.shape[1]]], axis=1)
             return best_of(whole, fit_many(matrix.columns, rows, whole))
-        top = ranked[:SHORTLIST]
+        top = ranked[: shortlist(rows)]
         supports = np.concatenate([np.repeat(support, len(top), axis=0), top[:, None]], axis=1)
         start = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
         tried = fit_many(matrix.columns, rows, supports, start=np.repeat(start, len(top), axis=0))
@@ -123,7 +128,7 @@ def swap(
         outside = np.setdiff1d(usable, support)
         for i in range(size):
             gain = points.gain[i, outside]
-            top = np.argsort(-gain, kind="stable")[:SHORTLIST]
+            top = np.argsort(-gain, kind="stable")[: shortlist(rows)]
             # P(S - s + j) >= P(S - s) - g_j: the rest cannot improve.
             top = top[without.primal[i] - gain[top] < incumbent.objective]
             for j in outside[top]:

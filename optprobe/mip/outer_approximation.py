@@ -10,21 +10,21 @@ owns the incumbent under the true loss, the root phase and every gap that is rep
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Int
 
-from optprobe.bounds import DualPoint
 from optprobe.interrupt import Interrupt
+from optprobe.mip.answer import Answer
 from optprobe.mip.backends import get_backend
 from optprobe.mip.backends.base import Backend, Master
 from optprobe.mip.cuts import CutPool
 from optprobe.mip.oracle import RootOracle
 from optprobe.mip.root import Root
 from optprobe.problem import Problem
+from optprobe.progress import ProgressLog, TracePoint
 from optprobe.result import Bounds, Limit, Limits, Status
 from optprobe.threads import single_threaded_blas
 
@@ -33,34 +33,8 @@ Array = np.ndarray
 ROOT_CUTS = 60
 """Cuts in the master before its first solve."""
 
-LOG_SECONDS = 1.0
-"""Between two lines of progress that bring no new incumbent."""
-
 FRACTIONAL_GAP = 0.02
 """Relative root gap beyond which cuts at fractional points pay."""
-
-
-@dataclass(frozen=True)
-class OuterApproximation:
-    """The incumbent, its bounds, and the dual points behind them.
-
-    Attributes:
-        support: column numbers of X, increasing.
-        objective: f(beta, b) from the source columns.
-        claimed: the core's incumbent, and the smaller of it and the solver's bound.
-        points: dual point of every cut, in the columns of X.
-    """
-
-    support: Int[Array, "s"]
-    beta: Float64[Array, "s"]
-    intercept: float
-    objective: float
-    claimed: Bounds
-    status: Status
-    limit: Limit | None
-    nodes: int
-    points: tuple[DualPoint, ...] = field(repr=False)
-    statistics: dict[str, float] = field(default_factory=dict)
 
 
 def outer_approximation(
@@ -73,8 +47,9 @@ def outer_approximation(
     threads: int = 1,
     start: Sequence[Int[Array, "s"]] | None = None,
     log: Callable[[str], None] | None = None,
+    observe: Callable[[TracePoint], None] | None = None,
     plain: bool = False,
-) -> OuterApproximation:
+) -> Answer:
     """Solve the problem over the candidate columns.
 
     Args:
@@ -85,6 +60,7 @@ def outer_approximation(
         start: supports in columns of X to begin from, e.g. a heuristic's; what is no candidate is
             left out, and so is what exceeds k.
         log: takes one line of progress at a time.
+        observe: takes the bounds behind those lines.
         plain: cuts at integer points only, and no root phase beyond a first incumbent: the scheme
             of the literature, for comparison.
 
@@ -96,9 +72,9 @@ def outer_approximation(
     solver.check()
     columns = _candidates(problem, columns)
     with Interrupt() as interrupt, single_threaded_blas():
-        return _Solve(problem, columns, solver, limits or Limits(), interrupt, log, plain).run(
-            seed, threads, start or ()
-        )
+        progress = ProgressLog(log, observe, ("nodes", "cuts"))
+        run = _Solve(problem, columns, solver, limits or Limits(), interrupt, progress, plain)
+        return run.run(seed, threads, start or ())
 
 
 def _candidates(problem: Problem, columns: Int[Array, "p"]) -> Int[Array, "p"]:
@@ -125,10 +101,9 @@ class _Solve:
         backend: Backend,
         limits: Limits,
         interrupt: Interrupt,
-        log: Callable[[str], None] | None,
+        log: ProgressLog,
         plain: bool,
     ) -> None:
-        self.begun = time.monotonic()
         self.problem, self.columns, self.backend = problem, columns, backend
         # A hair tighter than asked: the objective is recomputed at the end.
         self.gap = limits.gap * (1.0 - 1e-6)
@@ -137,16 +112,15 @@ class _Solve:
         self.pool = CutPool(problem.data.restricted(columns), rows)
         self.root = Root(self.pool, problem.k)
         self.nodes, self.lower = 0, 0.0
-        self.logged = 0.0, np.inf
         self.limit: Limit | None = None
         self.statistics: dict[str, float] = {}
 
     @property
     def elapsed(self) -> float:
         """Seconds since the call."""
-        return time.monotonic() - self.begun
+        return self.log.elapsed
 
-    def run(self, seed: int, threads: int, start: Sequence[Int[Array, "s"]]) -> OuterApproximation:
+    def run(self, seed: int, threads: int, start: Sequence[Int[Array, "s"]]) -> Answer:
         """Root, then the solver if a gap is left."""
         root = self.root
         local = [self._local(support) for support in start]
@@ -164,7 +138,7 @@ class _Solve:
                 "root_cuts": float(len(self.pool.cuts)),
                 "free_columns": float(root.free.sum()),
             }
-            self._line(0)
+            self._report()
             if not (root.single or self._closed or self._over()):
                 self._solve_master(seed, threads)
         except KeyboardInterrupt:
@@ -227,25 +201,17 @@ class _Solve:
         return self._closed or self._over()
 
     def _progress(self, nodes: int, lower: float) -> None:
-        """A line now and then, and whenever the incumbent is new."""
+        """Take note of what the solver tells, and pass it on."""
         self._raise(lower)
         self.nodes = max(self.nodes, nodes)
-        upper = self.root.best.objective
-        if upper < self.logged[1] or self.elapsed >= self.logged[0] + LOG_SECONDS:
-            self._line(nodes)
+        self._report()
 
-    def _line(self, nodes: int) -> None:
-        """nodes, cuts, incumbent, bound, gap, time."""
-        upper = self.root.best.objective
-        self.logged = self.elapsed, upper
-        if self.log is not None:
-            gap = 100.0 * Bounds(self.lower, upper).gap
-            self.log(
-                f"nodes {nodes:8d}  cuts {len(self.pool.cuts):6d}  incumbent {upper:.7f}  "
-                f"bound {self.lower:.7f}  gap {gap:8.4f} %  {self.elapsed:7.1f} s"
-            )
+    def _report(self, last: bool = False) -> None:
+        """Tell the log where the solve stands."""
+        counts = self.nodes, len(self.pool.cuts)
+        self.log.report(counts, self.root.best.objective, self.lower, last=last)
 
-    def _answer(self) -> OuterApproximation:
+    def _answer(self) -> Answer:
         """The incumbent with its gap, recomputed from the source columns."""
         best = self.root.best
         support = self.columns[best.support]
@@ -253,8 +219,8 @@ class _Solve:
         claimed = Bounds(min(self.lower, objective), objective)
         done = claimed.gap <= self.limits.gap * (1.0 + 1e-9)
         limit = None if done else self._why()
-        self._line(self.nodes)
-        return OuterApproximation(
+        self._report(last=True)
+        return Answer(
             support,
             best.beta,
             best.intercept,
