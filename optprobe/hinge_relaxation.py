@@ -151,8 +151,9 @@ class _System:
         quadratic[:-1][shared] = lam / z
         self.gradient = quadratic * it.theta - block @ (rows.w * it.a)
         self.grad_z = -0.5 * lam * (beta / z) ** 2
-        self.curved = block * (self.row * rows.w)
-        hessian = (self.curved.astype(np.float32) @ single.T).astype(np.float64)
+        self.curvature = self.row * rows.w
+        curved = single * self.curvature.astype(np.float32)
+        hessian = (curved @ single.T).astype(np.float64)
         at = np.flatnonzero(shared)
         schur = ridge.copy()  # lam / z - slope^2 give, without the cancellation
         schur[at] = lam / z * barrier * self.give
@@ -169,7 +170,7 @@ class _System:
         it = self.it
         residual = 1.0 - it.margin + above / it.a - below / (1.0 - it.a)
         push = -(self.grad_z + room / it.room) - upper / (1.0 - it.z) + lower / it.z
-        right = self.curved @ residual - self.gradient
+        right = self.block @ (self.curvature * residual) - self.gradient
         mean = float(self.give @ push) / self.soft
         right[self.at] -= self.slope * self.give * (push - self.stiff * mean)
         theta = np.linalg.solve(self.hessian, right)

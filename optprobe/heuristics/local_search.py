@@ -21,6 +21,9 @@ Array = np.ndarray
 SHORTLIST, HINGE_SHORTLIST = 16, 6
 """Columns fitted per greedy step, and per column removed in a swap; a hinge fit costs ten."""
 
+COARSE = 1e-3
+"""Relative gap of the fits that choose a column on the way to k."""
+
 
 def shortlist(rows: Rows) -> int:
     """How many columns a step fits."""
@@ -48,11 +51,14 @@ def fit_many(
     *,
     start: Float64[Array, "batch q"] | None = None,
     cutoff: float = np.inf,
+    accuracy: float = 0.0,
 ) -> Fits:
     """`support.fit_supports`, each column fetched once."""
     used, inside = np.unique(supports, return_inverse=True)
     block = signed(columns(used), rows)
-    return fit_supports(block, inside.reshape(supports.shape), rows, start=start, cutoff=cutoff)
+    return fit_supports(
+        block, inside.reshape(supports.shape), rows, start=start, cutoff=cutoff, accuracy=accuracy
+    )
 
 
 def gains_at(
@@ -98,15 +104,22 @@ def greedy(
         others = np.setdiff1d(usable, support[0])
         ranked = others[np.argsort(-gain[others], kind="stable")]
         if stop():
-            whole = np.concatenate([support, ranked[None, : size - support.shape[1]]], axis=1)
-            return best_of(whole, fit_many(matrix.columns, rows, whole))
+            filled = np.concatenate([support, ranked[None, : size - support.shape[1]]], axis=1)
+            return best_of(filled, fit_many(matrix.columns, rows, filled))
         top = ranked[: shortlist(rows)]
         supports = np.concatenate([np.repeat(support, len(top), axis=0), top[:, None]], axis=1)
         start = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
-        tried = fit_many(matrix.columns, rows, supports, start=np.repeat(start, len(top), axis=0))
+        whole = supports.shape[1] == size
+        tried = fit_many(
+            matrix.columns,
+            rows,
+            supports,
+            start=np.repeat(start, len(top), axis=0),
+            accuracy=0.0 if whole else COARSE,
+        )
         best = int(np.argmin(tried.primal))
         support, fits = supports[best : best + 1], tried.row(best)
-        if support.shape[1] == size:
+        if whole:
             return best_of(support, fits)
 
 

@@ -31,6 +31,7 @@ def fit_supports(
     *,
     start: Float64[Array, "batch k+1"] | None = None,
     cutoff: float = np.inf,
+    accuracy: float = 0.0,
 ) -> Fits:
     """Fit every support, giving up on those whose dual value passes the cutoff.
 
@@ -40,6 +41,7 @@ def fit_supports(
         rows: labels, weights, loss and ridge.
         start: first coefficients and intercept (k + 1 per support), default 0.
         cutoff: prune a support once its dual value exceeds this.
+        accuracy: relative gap at which a fit may end; as small as rounding allows by default.
     """
     batch, k = supports.shape
     full = np.concatenate([supports, np.full((batch, 1), len(block) - 1)], axis=1)
@@ -50,7 +52,7 @@ def fit_supports(
     parts = [slice(first, first + step) for first in range(0, batch, step)]
 
     def fit_part(part: slice) -> ChunkFits:
-        return _fit_chunk(block, full[part], rows, theta[part], cutoff)
+        return _fit_chunk(block, full[part], rows, theta[part], cutoff, accuracy)
 
     for part, chunk in zip(parts, in_threads(fit_part, parts), strict=True):
         theta[part], solution[part] = chunk.theta, chunk.solution
@@ -66,7 +68,7 @@ def fit_support(
     size = len(columns)
     full = np.arange(size + 1)[None]
     theta = np.zeros((1, size + 1)) if start is None else start[None]
-    chunk = _fit_chunk(signed(columns, rows), full, rows, theta, np.inf)
+    chunk = _fit_chunk(signed(columns, rows), full, rows, theta, np.inf, 0.0)
     theta = chunk.theta
     return Fits(
         theta[:, :size],
@@ -80,7 +82,9 @@ def fit_support(
     )
 
 
-def _fit_chunk(block: Array, full: Array, rows: Rows, start: Array, cutoff: float) -> ChunkFits:
+def _fit_chunk(
+    block: Array, full: Array, rows: Rows, start: Array, cutoff: float, accuracy: float
+) -> ChunkFits:
     """The method that the loss calls for."""
     method = interior_point if isinstance(rows.loss, Hinge) else newton
-    return method(block, full, rows, start, cutoff)
+    return method(block, full, rows, start, cutoff, accuracy)

@@ -124,6 +124,7 @@ def interior_point(
     rows: Rows,
     start: Float64[Array, "batch k1"],
     cutoff: float,
+    accuracy: float,
 ) -> ChunkFits:
     """Fit a chunk; `full` holds the rows of `block` of each support, the intercept's last."""
     batch, size = full.shape
@@ -140,7 +141,7 @@ def interior_point(
         value = rows.loss.value(it.margin) @ w + 0.5 * (it.theta * it.theta) @ ridge
         lowest = value < primal[live]
         primal[live[lowest]], solution[live[lowest]] = value[lowest], it.theta[lowest]
-        if np.isfinite(cutoff) or (centred[live] > 0).any():
+        if np.isfinite(cutoff) or accuracy > 0.0 or (centred[live] > 0).any():
             path = BarrierHinge(np.maximum(mu, 1e-300)[:, None]).dual(it.margin)
             bound = dual_value(it.gathered, path, rows)
             better = (bound > dual[live]) & (mu >= 0.5 * STORED_MU * primal[live])
@@ -151,7 +152,8 @@ def interior_point(
             better = own > lower[live]
             lower[live[better]], point[live[better]] = own[better], it.a[better]
         exact = primal[live] - lower[live] <= HINGE_GAP * primal[live]
-        going = (dual[live] <= cutoff) & ~(exact & (centred[live] >= CENTRING))
+        coarse = primal[live] - dual[live] <= accuracy * primal[live]
+        going = (dual[live] <= cutoff) & ~coarse & ~(exact & (centred[live] >= CENTRING))
         live = live[going]
         if not len(live):
             break

@@ -26,9 +26,11 @@ def newton(
     rows: Rows,
     start: Float64[Array, "batch k1"],
     cutoff: float,
+    accuracy: float,
 ) -> ChunkFits:
     """Fit a chunk; `full` holds the rows of `block` of each support, the intercept's last."""
     batch, size = full.shape
+    accuracy = max(accuracy, RELATIVE_GAP)
     diagonal = np.arange(size)
     ridge = np.append(np.full(size - 1, rows.lam), 0.0)
     theta = start.copy()
@@ -52,7 +54,7 @@ def newton(
         noise = 1e-15 * np.abs(base_value[live])
         failed = value > base_value[live] + 1e-4 * length[live] * slope[live] + noise
         failed &= length[live] > 1e-10
-        open_gap = primal[live] - dual[live] > RELATIVE_GAP * np.abs(primal[live])
+        open_gap = primal[live] - dual[live] > accuracy * np.abs(primal[live])
         going = open_gap & (dual[live] <= cutoff)
         length[live[failed]] *= 0.5
         taken = going & ~failed
