@@ -21,8 +21,8 @@ clean:
 	find optprobe formulations benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment, one stamp per set of extras, renewed when the requirements change.
-$(VENV)/test.stamp: EXTRAS := [test,pyomo]
-$(VENV)/lint.stamp: EXTRAS := [dev,pyomo]
+$(VENV)/test.stamp: EXTRAS := [test]
+$(VENV)/lint.stamp: EXTRAS := [dev]
 $(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing optprobe$(EXTRAS) into $(VENV) (minutes the first time)"
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'

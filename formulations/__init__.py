@@ -1,5 +1,5 @@
 """Compact mixed-integer formulations of the k-sparse probe, one model per file.
 
-A formulation has `LOSSES`, `build(problem, columns)` and `solution(model)`; it is found through
-the entry-point group "optprobe.formulations", the door that third parties use too.
+The contract is `formulations.base.Formulation`; README.md compares the models and shows how to
+add one through the entry-point group "optprobe.formulations", the door that third parties use too.
 """

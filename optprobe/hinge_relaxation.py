@@ -50,6 +50,9 @@ BOUNDARY = 0.95
 FASTEST = 0.05
 """A step aims at no less than this share of mu: beta^2 / z is far from linear beyond it."""
 
+SINGLE = 1e-3
+"""Share of the ridge that float32 rounding of a Gram matrix may reach."""
+
 STEPS = 60
 """Passes at most; 20 to 25 are usual."""
 
@@ -152,8 +155,7 @@ class _System:
         self.gradient = quadratic * it.theta - block @ (rows.w * it.a)
         self.grad_z = -0.5 * lam * (beta / z) ** 2
         self.curvature = self.row * rows.w
-        curved = single * self.curvature.astype(np.float32)
-        hessian = (curved @ single.T).astype(np.float64)
+        hessian = _gram(block, single, self.curvature, rows.lam)
         at = np.flatnonzero(shared)
         schur = ridge.copy()  # lam / z - slope^2 give, without the cancellation
         schur[at] = lam / z * barrier * self.give
@@ -190,6 +192,14 @@ class _System:
         )
 
 
+def _gram(block: Array, single: Array, weight: Array, lam: float) -> Array:
+    """sum_i weight_i x_i x_i^T, in float32 where its rounding is far below the ridge."""
+    largest = float(((single * single) @ weight.astype(np.float32)).max())
+    if np.finfo(np.float32).eps * largest > SINGLE * lam:
+        return (block * weight) @ block.T
+    return ((single * weight.astype(np.float32)) @ single.T).astype(np.float64)
+
+
 def follow(
     block: Float64[Array, "q1 n"],
     rows: Rows,
@@ -214,9 +224,12 @@ def follow(
     single = block.astype(np.float32)  # a direction need not be exact, its right-hand side is
     it = _first(block, shared, remaining, theta, rows)
     best = Centre(theta, START_MU, np.inf, -np.inf)
-    centring = 0
+    centring = idle = 0
+    least = np.inf
     for _ in range(STEPS):
         mu, pair = it.complementarity(rows.w)
+        left = mu + pair * len(it.z)
+        least, idle = min(least, left), 0 if left < least else idle + 1
         primal = _primal(it, rows, ridge, shared)
         goal = max(floor, LEAST_MU * primal)
         if primal < cutoff < np.inf:  # it will not be pruned: a bound for fixing will do
@@ -224,14 +237,14 @@ def follow(
         elif _dual(it.a, block, rows, forced, remaining) > cutoff + 4.0 * mu:
             goal = max(goal, mu)
         near = mu <= 2.0 * goal
-        if near:
-            a = BarrierHinge(mu).dual(it.margin)
-            dual = _dual(a, block, rows, forced, remaining)
-            if dual > best.dual:
-                best = Centre(it.theta, mu, primal, dual)
-            centring += 1
-            if primal - dual <= 6.0 * goal or dual > cutoff or centring > CENTRING:
-                break
+        a = BarrierHinge(mu).dual(it.margin)
+        dual = _dual(a, block, rows, forced, remaining)
+        if dual > best.dual:
+            best = Centre(it.theta, mu, primal, dual)
+        centring += near
+        done = near and (primal - dual <= 6.0 * goal or dual > cutoff)
+        if done or centring > CENTRING or idle > CENTRING:
+            break
         it = _step(
             it, _System(it, block, single, rows, shared, ridge), mu, pair, goal, near, remaining
         )
@@ -258,12 +271,13 @@ def _step(
     after = 0.5 * float((a * above + (1.0 - a) * below) @ system.w)
     shrink = max(min(max(after / mu, 0.0), 1.0) ** 3, FASTEST)
     target, share = max(shrink * mu, goal), max(shrink * pair, least)
+    trust = far * far  # a short affine step says little about the curvature ahead
     step = system.towards(
-        target - affine.a * affine.above,
-        target + affine.a * affine.below,
-        share - affine.z * affine.lower,
-        share + affine.z * affine.upper,
-        share + float(affine.z.sum()) * affine.nu,
+        target - trust * affine.a * affine.above,
+        target + trust * affine.a * affine.below,
+        share - trust * affine.z * affine.lower,
+        share + trust * affine.z * affine.upper,
+        share + trust * float(affine.z.sum()) * affine.nu,
     )
     return it.moved(step, min(1.0, BOUNDARY * it.reach(step)), block, r)
 

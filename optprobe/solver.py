@@ -114,13 +114,18 @@ def solve_path(
     columns = problem.usable
     if candidates is not None:
         columns = best_columns(problems[-1], candidates)
+    limits = limits or Limits()
+    if formulation is not None:
+        from optprobe.mip.compact import meeting  # Pyomo, if it is installed
+
+        meeting(problem, formulation, backend or "highs", limits)
     run = Run(
         columns,
         "all columns" if len(columns) == len(problem.usable) else "these candidates",
         method,
         backend or "highs",
         formulation or "",
-        limits or Limits(),
+        limits,
         seed,
         threads,
         log,

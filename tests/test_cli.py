@@ -27,7 +27,7 @@ ROWS, COLUMNS = 90, 7
 KEYS = {
     "k", "loss", "ridge", "weights", "status", "limit", "support", "names", "beta", "intercept",
     "objective", "claimed", "verified", "scope", "candidates", "nodes", "time_s", "method",
-    "backend", "test", "certificate",
+    "backend", "formulation", "refuted", "statistics", "test", "certificate",
 }  # fmt: skip
 
 
@@ -241,9 +241,9 @@ BAD: dict[str, tuple[dict[str, Any], list[str], str]] = {
     "words in X": ({"X": np.full((ROWS, COLUMNS), "a")}, [], "pass float16, float32 or float64"),
     "leaking groups": ({"doc": np.zeros(ROWS, int)}, [], "on both sides of the split"),
     "unknown loss": ({}, ["--loss", "probit"], "choose one of logistic"),
-    "unknown method": ({}, ["--method", "guess"], "choose bnb or oa"),
+    "unknown method": ({}, ["--method", "guess"], "choose one of bnb, oa, oa-plain, compact"),
     "unknown backend": ({}, ["--method", "oa", "--backend", "abacus"], "choose one of highs"),
-    "backend without oa": ({}, ["--backend", "highs"], "is for --method oa"),
+    "backend without oa": ({}, ["--backend", "highs"], "is for the other methods"),
     "negative gap": ({}, ["--gap", "-1"], "pass a number >= 0"),
     "gap is NaN": ({}, ["--gap", "nan"], "pass a number >= 0"),
     "negative time": ({}, ["--time-limit", "-1"], "pass a number >= 0"),
@@ -295,9 +295,19 @@ def test_unusable_files_are_refused(tmp_path, data, command, name, content, word
         refused(run("verify", proofs / "task.k1.npz", path), words)
 
 
+PACKAGES = {
+    "highs": "highspy",
+    "gurobi": "gurobipy",
+    "scip": "pyscipopt",
+    "copt": "coptpy",
+    "cplex": "cplex",
+    "xpress": "xpress",
+}
+
+
 @pytest.mark.parametrize("name", list(BACKENDS))
 def test_a_backend_that_is_not_installed_is_refused(data, monkeypatch, name):
-    package = {"highs": "highspy", "gurobi": "gurobipy"}[name]
+    package = PACKAGES[name]
     monkeypatch.setitem(sys.modules, package, None)
     result = run("solve", data, "--k", "1", "--method", "oa", "--backend", name)
     refused(result, f"the backend {name} cannot run here")

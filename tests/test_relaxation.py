@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize
 
+from optprobe import demo
 from optprobe.bounds import dual_points, node_bound, stored_as
 from optprobe.losses import LOSSES
 from optprobe.matrix import DenseMatrix
+from optprobe.prefilter import best_columns, root_relaxation
+from optprobe.problem import Problem
 from optprobe.relaxation import Nodes, Relaxed, relax, support_norm_prox, support_norm_squared
 from optprobe.support import Rows, fit_support, fit_supports, signed
 
@@ -463,3 +466,24 @@ def test_one_column_and_two_rows(loss):
     exact = fit_support(Z, rows).primal[0]
     assert found.bound[0] == pytest.approx(exact, rel=1e-3)
     assert found.bound[0] <= exact + 1e-12
+
+
+def test_the_hinge_s_path_ends_at_the_optimum_on_heavy_tailed_columns():
+    """Samples of real activations, where a careless second-order step leaves the path."""
+    whole = demo.activations().problem(k=3, lam=0.03)
+    columns = best_columns(whole, 20)
+    X = whole.data.columns(columns, whole.data.train).T
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        sizes = rng.integers(20, 200, 2)
+        rows = np.concatenate(
+            [
+                rng.permutation(np.flatnonzero(whole.y == sign))[:size]
+                for sign, size in zip((-1.0, 1.0), sizes, strict=True)
+            ]
+        )
+        lam, k = float(10.0 ** rng.uniform(-2.5, 0)), int(rng.integers(1, 7))
+        problem = Problem.of(X[rows], whole.y[rows], k=k, lam=lam, loss="hinge")
+        usable = ~problem.data.by.constant
+        found = root_relaxation(problem.matrix, problem.rows, k, usable, np.inf)
+        assert found.primal[0] - found.bound[0] <= 1e-5 * found.primal[0], seed

@@ -1,4 +1,4 @@
-"""The command line: `optprobe demo | solve | verify | backends`, one file per command.
+"""The command line: `optprobe demo | solve | verify | backends | export | bench`, one file per command.
 
 Exit codes: 0 done, 1 a proof does not hold, 2 bad input (one sentence on stderr), 3 a limit or
 Ctrl-C stopped a solve (what was found is written). Commands import what they need when they run.
@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 from optprobe.cli.backends import backends
+from optprobe.cli.bench import bench
 from optprobe.cli.demo import demo
+from optprobe.cli.export import export
 from optprobe.cli.solve import solve
 from optprobe.cli.verify import verify
 
@@ -42,7 +44,7 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (demo, solve, verify, backends):
+for command in (demo, solve, verify, backends, export, bench):
     app.command()(command)
 
 

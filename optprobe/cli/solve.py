@@ -84,9 +84,10 @@ def solve(
     Ctrl-C stopped one, and what was found by then is written.
     """
     from optprobe.cli.output import Output
+    from optprobe.mip.backends.base import BackendError
 
     with common.stoppable():
-        with common.bad_input(ValueError, TypeError):
+        with common.bad_input(ValueError, TypeError, BackendError):
             from optprobe import files
             from optprobe.result import Limits
 
@@ -97,7 +98,6 @@ def solve(
             activations = files.read(data)
             problem = activations.problem(k=ks[-1], lam=ridge, loss=loss, weights=weights)
             judgement = _judgement(solution, problem, ks)
-            from optprobe.mip.backends.base import BackendError
             from optprobe.solver import solve_path
 
             results = solve_path(
