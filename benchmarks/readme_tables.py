@@ -31,8 +31,8 @@ from optprobe.prefilter import best_columns
 from optprobe.problem import Problem
 from optprobe.result import Limits
 from optprobe.solver import solve, solve_path
-from optprobe.verdict import judge
 from optprobe.support import fit_support
+from optprobe.verdict import judge
 
 PACKAGED = Path(str(files("optprobe"))) / "data" / "digit_L01.npz"
 

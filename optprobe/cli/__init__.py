@@ -1,4 +1,4 @@
-"""The command line: `optprobe demo | solve | verify | backends | export | bench`, one file per command.
+"""The command line, one file per command: demo, solve, verify, backends, export and bench.
 
 Exit codes: 0 done, 1 a proof does not hold, 2 bad input (one sentence on stderr), 3 a limit or
 Ctrl-C stopped a solve (what was found is written). Commands import what they need when they run.

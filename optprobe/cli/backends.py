@@ -22,7 +22,7 @@ def backends() -> None:
     table.add_row("native", "--method bnb", "yes", __version__, "MIT", "none", "part of optprobe")
     for state in backend_table():
         runs = "yes" if state.available else f"no: {state.reason}"
-        cells = (runs, state.version or "-", state.licence, state.limits or "none")
+        cells = (runs, state.version or "-", state.licence, state.limits or "-")
         how = state.how_to_get or "installed"
         table.add_row(state.name, "--method oa", *(escape(cell) for cell in (*cells, how)))
     common.console().print(table)

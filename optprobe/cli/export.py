@@ -19,7 +19,8 @@ def export(
         str, typer.Option(help="perspective, big_m, indicator, logistic_tangents, ...")
     ] = "outer_approximation",
     format: Annotated[
-        str, typer.Option(help="mps (read by every solver), lp, nl, or pyomo (a .py file with `model`).")
+        str,
+        typer.Option(help="mps (read by all), lp, nl, or pyomo (a .py file with `model`)."),
     ] = "mps",
     loss: Annotated[str, typer.Option(help="logistic, hinge or squared_hinge.")] = "logistic",
     ridge: Annotated[float, typer.Option(help="Ridge strength, > 0.")] = 0.1,

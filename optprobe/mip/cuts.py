@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.bounds import DualPoint, dual_points
+from optprobe.bounds import DualPoint, dual_points, repair_intercept
 from optprobe.matrix import DesignMatrix
 from optprobe.mip.backends.base import Cut
+from optprobe.mip.fraction import fit_fraction
 from optprobe.support import Fits, Rows, fit_support
 
 Array = np.ndarray
@@ -54,6 +55,7 @@ class CutPool:
         self.cuts: list[Cut] = []
         self.points: list[DualPoint] = []
         self._fits: dict[bytes, SupportFit] = {}
+        self._v, self._intercept = np.zeros(matrix.shape[1]), 0.0  # of the last fraction
 
     def at_support(self, support: Int[Array, "s"]) -> SupportFit:
         """Fit a support once; later calls return the same fit."""
@@ -71,18 +73,26 @@ class CutPool:
             intercept=intercept,
             objective=float(value + 0.5 * rows.lam * (beta @ beta)),
             cut=self._cut(fit),
-            point=_point(fit, support, np.ones(len(support))),
+            point=DualPoint(support, fit.beta[0], float(fit.intercept[0]), float(fit.mu[0])),
         )
         self.keep(found.point, found.cut)
         self._fits[support.tobytes()] = found
         return found
 
     def at_fraction(self, s: Float64[Array, "p"]) -> Cut:
-        """The cut that is tight at s."""
-        used = np.flatnonzero(s > NEGLIGIBLE)
-        root = np.sqrt(s[used])
-        fit = fit_support(self.matrix.columns(used) * root[:, None], self.rows)
-        return self.keep(_point(fit, used, root), self._cut(fit))
+        """The cut at s, tight there up to `fraction.ACCURACY` (2 `LAST_MU` for the hinge).
+
+        The fit starts from beta_j = s_j v_j / lam with the v of the fractional point before.
+        """
+        rows, used = self.rows, np.flatnonzero(s > NEGLIGIBLE)
+        start = np.append(s[used] * self._v[used] / rows.lam, self._intercept)
+        fit = fit_fraction(self.matrix.columns(used), s[used], rows, start)
+        dual = repair_intercept(fit.dual[None], rows.y, rows.w)
+        self._v = self.matrix.correlations(dual * (rows.w * rows.y))[0]
+        self._intercept = fit.intercept
+        value = float((rows.loss.conjugate(dual) @ rows.w)[0])
+        point = DualPoint(used, fit.beta, fit.intercept, fit.mu)
+        return self.keep(point, Cut(value, self._v * self._v / (2.0 * rows.lam)))
 
     def keep(self, point: DualPoint, cut: Cut) -> Cut:
         """Keep a cut that has been evaluated elsewhere."""
@@ -96,11 +106,6 @@ class CutPool:
         assert fit.point is not None
         bound = dual_points(self.matrix, fit.point, rows.y, rows.w, rows.loss, rows.lam)
         return Cut(float(bound.value[0]), bound.gain[0])
-
-
-def _point(fit: Fits, columns: Int[Array, "s"], scale: Float64[Array, "s"]) -> DualPoint:
-    """The coefficients of a fit on columns that were multiplied by `scale`."""
-    return DualPoint(columns, scale * fit.beta[0], float(fit.intercept[0]), float(fit.mu[0]))
 
 
 def scaled(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.mip.backends.base import Cut, Evaluation
+from optprobe.mip.backends.base import BackendError, Cut, Evaluation
 from optprobe.mip.cuts import scaled
 from optprobe.mip.root import Root
 
@@ -31,7 +31,16 @@ class RootOracle:
         return np.flatnonzero(np.isin(self.free, support))
 
     def at_support(self, support: Int[Array, "s"]) -> Evaluation:
-        """Fit the support together with the forced columns."""
+        """Fit the support together with the forced columns.
+
+        Raises:
+            BackendError: the solver asks for more columns than a support may have.
+        """
+        if len(support) > self.root.remaining:
+            raise BackendError(
+                f"the solver holds a point with {len(support)} columns, more than the "
+                f"{self.root.remaining} it may choose; its answer cannot be trusted"
+            )
         fit = self.root.offer(np.union1d(self.forced, self.free[support]))
         return Evaluation(self.row(fit.cut), (fit.objective - self.floor) / self.scale)
 

@@ -9,6 +9,10 @@ from optprobe.mip.backends.base import Availability, Backend
 BACKENDS = {
     "highs": "optprobe.mip.backends.highs",
     "gurobi": "optprobe.mip.backends.gurobi",
+    "scip": "optprobe.mip.backends.scip",
+    "copt": "optprobe.mip.backends.copt",
+    "cplex": "optprobe.mip.backends.cplex",
+    "xpress": "optprobe.mip.backends.xpress",
 }
 """Name -> module; a solver's own package is imported when it is asked for."""
 

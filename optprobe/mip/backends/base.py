@@ -42,19 +42,40 @@ class Capability(Flag):
 
 
 class BackendError(RuntimeError):
-    """A backend cannot do its work; the message says why and what to do."""
+    """A backend cannot do its work; the message says why and what to do.
+
+    Attributes:
+        status: the word for it in a table.
+    """
+
+    status = "failed"
 
 
 class NotInstalledError(BackendError):
     """The solver's Python package is missing."""
 
+    status = "not_installed"
+
 
 class LicenceError(BackendError):
     """The solver found no valid licence."""
 
+    status = "no_licence"
+
 
 class TooLargeError(BackendError):
     """The master exceeds what the solver's licence allows."""
+
+    status = "too_large"
+
+
+def too_large(solver: str, p: int, allowed: int) -> TooLargeError:
+    """The error of a licence that covers only so many candidates, with what to do."""
+    return TooLargeError(
+        f"the master has {p} candidates, more than {solver}'s size-limited licence allows: pass "
+        f"at most {allowed} (--candidates {allowed}), choose another backend (--backend highs), "
+        f"or install a full {solver} licence"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,4 @@
-"""Gurobi: one tree, cuts added inside it.
-
-At an integer point (s, t) whose t is below the oracle's cut the point is refused by a lazy cut.
-Where the root gap is wide the relaxation's fractional points are cut as well, which is what closes
-hard instances: the master's linear bound then follows the perspective bound down the tree.
-"""
+"""Gurobi: one tree, cuts added inside it by a callback (`separation.py`)."""
 
 from __future__ import annotations
 
@@ -17,7 +12,6 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.mip.backends.base import (
-    FRACTIONAL_VIOLATION,
     Availability,
     BackendError,
     Capability,
@@ -28,8 +22,9 @@ from optprobe.mip.backends.base import (
     NotInstalledError,
     Oracle,
     Progress,
-    TooLargeError,
+    too_large,
 )
+from optprobe.mip.backends.separation import Separator
 from optprobe.result import Limit, Limits
 
 Array = np.ndarray
@@ -39,9 +34,6 @@ SIZE_LIMIT = 10010
 
 FREE_COLUMNS = 1990
 """Candidates that fit the licence inside the pip package (2000 variables, 2000 rows)."""
-
-ROUNDS = 20
-"""Fractional cuts at one node before Gurobi branches."""
 
 SEARCH = {"MIPFocus": 3, "Heuristics": 0.0, "Cuts": 0}
 """Gurobi's own incumbents and cuts bring nothing: without them the bound rises twice as fast."""
@@ -186,116 +178,67 @@ class Gurobi:
             model.addConstr(t + master.gain @ s >= master.value)
             s.Start = np.isin(np.arange(master.p), mip_start).astype(float)
             t.Start = master.upper
-            callback = _Callback(gurobipy, master, oracle, s.tolist(), t, stop, on_progress)
+            separator = Separator(master, oracle, stop, on_progress)
             try:
-                model.optimize(callback)
+                model.optimize(_Callback(gurobipy, separator, s.tolist(), t))
             except gurobipy.GurobiError as error:
                 if error.errno == SIZE_LIMIT:
-                    raise TooLargeError(_too_large(master.p)) from error
+                    raise too_large("Gurobi", master.p, FREE_COLUMNS) from error
                 raise BackendError(f"Gurobi failed: {error}") from error
-            if callback.error is not None:
-                raise callback.error
+            if separator.error is not None:
+                raise separator.error
             limits_by_status = {getattr(gurobipy.GRB, word): LIMIT[word] for word in LIMIT}
             if model.Status not in limits_by_status:
                 raise BackendError(f"Gurobi ended with the unexpected status {model.Status}")
-            limit = None if callback.stopped else limits_by_status[model.Status]
+            limit = None if separator.stopped else limits_by_status[model.Status]
             return MipResult(
                 max(0.0, float(model.ObjBound)),
-                tuple(callback.held.values()),
+                separator.supports,
                 limit,
                 int(model.NodeCount),
-                {"lazy_cuts": float(callback.lazy), "fractional_cuts": float(callback.fractional)},
+                separator.statistics,
             )
 
 
 BACKEND = Gurobi()
 
 
-def _too_large(p: int) -> str:
-    """What to do about Gurobi's size limit."""
-    return (
-        f"the master has {p} candidates, more than Gurobi's size-limited licence allows "
-        f"({FREE_COLUMNS}): pass fewer candidates (--candidates {FREE_COLUMNS}), choose another "
-        "backend (--backend highs), or install a full Gurobi licence"
-    )
-
-
 class _Callback:
-    """Adds the oracle's cuts; an exception is kept, the solver stopped, `solve` raises it."""
+    """What Gurobi calls; the state is the separator's."""
 
-    def __init__(
-        self,
-        gurobipy: ModuleType,
-        master: Master,
-        oracle: Oracle,
-        s: list[Any],
-        t: Any,
-        stop: Callable[[float], bool],
-        on_progress: Callable[[Progress], None],
-    ) -> None:
+    def __init__(self, gurobipy: ModuleType, separator: Separator, s: list[Any], t: Any) -> None:
         self.gurobipy, self.where = gurobipy, gurobipy.GRB.Callback
-        self.master, self.oracle, self.s, self.t = master, oracle, s, t
-        self.stop, self.on_progress = stop, on_progress
-        self.upper = master.upper
-        self.pending: Array | None = None
-        self.held: dict[bytes, Array] = {}
-        self.lazy = self.fractional = 0
-        self.node, self.rounds = -1, 0
-        self.stopped = False
-        self.error: BaseException | None = None
+        self.separator, self.s, self.t = separator, s, t
 
     def __call__(self, model: Any, where: int) -> None:
         """Gurobi's entry."""
-        try:
+        with self.separator.guard():
             if where == self.where.MIPSOL:
-                self._integer(model)
+                point = np.array(model.cbGetSolution([*self.s, self.t]))
+                self._add(model, self.separator.integer(point[:-1], float(point[-1])))
             elif where == self.where.MIPNODE:
                 self._relaxed(model)
             elif where == self.where.MIP:
-                bound = max(0.0, model.cbGet(self.where.MIP_OBJBND))
-                self.on_progress(Progress(int(model.cbGet(self.where.MIP_NODCNT)), bound))
-                self.stopped |= self.stop(bound)
-        except BaseException as error:  # gurobipy would swallow it and answer OPTIMAL
-            self.error = error
-        if self.stopped or self.error is not None:
+                nodes = int(model.cbGet(self.where.MIP_NODCNT))
+                self.separator.report(nodes, model.cbGet(self.where.MIP_OBJBND))
+        if self.separator.over:
             model.terminate()
-
-    def _integer(self, model: Any) -> None:
-        """Refuse (s, t) if t is too small; offer Gurobi the same s with its true t later."""
-        point = np.array(model.cbGetSolution(self.s))
-        support = np.flatnonzero(point > 0.5)
-        self.held.setdefault(support.tobytes(), support)
-        found = self.oracle.at_support(support)
-        at = np.isin(np.arange(self.master.p), support).astype(float)
-        if found.cut.at(at) - model.cbGetSolution(self.t) > self.master.violation:
-            self._lazy(model, found.cut)
-            self.lazy += 1
-        if found.objective < self.upper:
-            self.upper, self.pending = found.objective, support
 
     def _relaxed(self, model: Any) -> None:
         """Offer a better incumbent; cut the relaxation's point where that is wanted."""
-        if self.pending is not None:
-            value = np.isin(np.arange(self.master.p), self.pending).astype(float)
-            model.cbSetSolution([*self.s, self.t], [*value.tolist(), self.upper])
-            self.pending = None
-        if not self.master.fractional:
-            return
+        better = self.separator.better()
+        if better is not None:
+            model.cbSetSolution([*self.s, self.t], better.tolist())
         if model.cbGet(self.where.MIPNODE_STATUS) != self.gurobipy.GRB.OPTIMAL:
             return
+        point = np.array(model.cbGetNodeRel([*self.s, self.t]))
         node = int(model.cbGet(self.where.MIPNODE_NODCNT))
-        self.node, self.rounds = node, self.rounds + 1 if node == self.node else 1
-        if self.rounds > ROUNDS:
-            return
-        s = np.clip(np.array(model.cbGetNodeRel(self.s)), 0.0, 1.0)
-        t = model.cbGetNodeRel(self.t)
-        cut = self.oracle.at_fraction(s)
-        if cut.at(s) - t > FRACTIONAL_VIOLATION:
-            self._lazy(model, cut)
-            self.fractional += 1
+        for cut in self.separator.fractional(point[:-1], float(point[-1]), node):
+            self._add(model, cut)
 
-    def _lazy(self, model: Any, cut: Cut) -> None:
+    def _add(self, model: Any, cut: Cut | None) -> None:
         """t + gain . s >= value."""
-        used = np.flatnonzero(cut.gain)
-        row = self.gurobipy.LinExpr(cut.gain[used].tolist(), [self.s[j] for j in used])
-        model.cbLazy(row + self.t >= cut.value)
+        if cut is not None:
+            used = np.flatnonzero(cut.gain)
+            row = self.gurobipy.LinExpr(cut.gain[used].tolist(), [self.s[j] for j in used])
+            model.cbLazy(row + self.t >= cut.value)
