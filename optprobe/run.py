@@ -30,6 +30,9 @@ Observe = Callable[[TracePoint], None]
 PROOF_S = 1.0
 """Seconds that the proof of a backend's answer gets even when the backend used all its time."""
 
+PROOF_POINTS = 200
+"""Dual points of the backend that a proof begins with: each costs a product with all columns."""
+
 REFUTED = 1e-6
 """Relative excess of a claimed bound over a support's objective that tolerances do not explain."""
 
@@ -108,7 +111,8 @@ class Run:
             left = max(self.limits.time_s - solver_s, PROOF_S)
             if answer.limit is not None:
                 left = PROOF_S if interrupt.raised else min(left, max(solver_s, PROOF_S))
-            known = WarmStart(points=list(answer.points), supports=[answer.support])
+            # The last one is where the relaxation starts from.
+            known = WarmStart(list(answer.points[:PROOF_POINTS][::-1]), [answer.support])
             limits = replace(self.limits, time_s=left)
             outcome = branch_and_bound(problem, self.columns, limits, warm=known, log=self.log)
             result = _with_proof(result, self.certified(problem, outcome, self.name), self.limits)
@@ -118,7 +122,7 @@ class Run:
             result,
             time_s=spent(),
             trace=tuple(self.trace),
-            statistics=answer.statistics | seconds,
+            statistics=answer.statistics | seconds | {"solver_objective": answer.objective},
         )
 
     @property

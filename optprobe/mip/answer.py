@@ -21,7 +21,7 @@ class Answer:
         support: column numbers of X, increasing.
         objective: f(beta, b) from the source columns.
         claimed: upper is the objective, lower the smaller of it and the solver's bound.
-        points: dual point of every cut, in the columns of X.
+        points: dual point of every cut, in the columns of X, the strongest first.
         statistics: counters of the method, for tables.
     """
 

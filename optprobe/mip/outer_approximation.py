@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
+from optprobe.bounds import DualPoint
 from optprobe.interrupt import Interrupt
 from optprobe.mip.answer import Answer
 from optprobe.mip.backends import get_backend
@@ -229,9 +230,14 @@ class _Solve:
             Status.OPTIMAL if done else Status.FEASIBLE,
             limit,
             self.nodes,
-            tuple(cut.renumbered(self.columns) for cut in self.pool.points),
+            tuple(point.renumbered(self.columns) for point in self._strongest_first()),
             self.statistics | {"cuts": float(len(self.pool.points))},
         )
+
+    def _strongest_first(self) -> list[DualPoint]:
+        """The dual points of every cut, by the bound that each alone gives at the root."""
+        bounds = np.array([cut.bound(self.problem.k) for cut in self.pool.cuts])
+        return [self.pool.points[i] for i in np.argsort(-bounds, kind="stable")]
 
     def _why(self) -> Limit:
         """What stopped a solve short of its gap."""
