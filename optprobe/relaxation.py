@@ -48,6 +48,9 @@ HINGE_MU = 0.05
 HINGE_ACCURACY = 5e-6
 """What the hinge's interior point reaches in one go."""
 
+HINGE_LOOSE = 0.15
+"""Share of what separates a hinge node from the cutoff that its bound may be off by."""
+
 GROWTH = 1.1
 """A hinge's working set is nearly complete once a round adds less than this to it."""
 
@@ -112,7 +115,8 @@ def relax(
     state.evaluate(np.arange(len(start)))
     live = state.unfinished(np.arange(len(start)), cutoff, accuracy)
     columns = 0
-    searching = True  # for the hinge's columns, which first-order steps find cheaply
+    # First-order steps find the columns of a hinge cheaply; a child has its parent's.
+    searching = smooth or not start.any()
     for _ in range(ROUNDS):
         if not len(live) or stop():
             break
@@ -378,7 +382,8 @@ class _State:
         )
         # The relaxation itself lies below the cutoff: a tight enough bound for fixing will do.
         if np.isfinite(cutoff):
-            done |= (primal < cutoff) & (gap <= 0.05 * (cutoff - primal))
+            loose = 0.05 if np.isfinite(self.rows.loss.lipschitz) else HINGE_LOOSE
+            done |= (primal < cutoff) & (gap <= loose * (cutoff - primal))
         return live[~done]
 
 

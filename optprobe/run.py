@@ -77,13 +77,12 @@ class Run:
         outcome = branch_and_bound(
             problem, self.columns, self.limits, warm=self.warm, log=self.log, observe=self.watch(0)
         )
-        result = self.certified(problem, outcome, "bnb")
-        spent = time.monotonic() - started
+        seconds = {"solver_seconds": time.monotonic() - started}
         return replace(
-            result,
-            time_s=spent,
+            self.certified(problem, outcome, "bnb"),
+            time_s=time.monotonic() - started,
             trace=tuple(self.trace),
-            statistics=outcome.statistics | {"solver_seconds": spent},
+            statistics=outcome.statistics | seconds,
         )
 
     def backed(self, problem: Problem, interrupt: Interrupt) -> Result:

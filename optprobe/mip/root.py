@@ -119,9 +119,12 @@ class Root:
         if self.single:
             self._fix(np.empty(0, int), np.empty(0, int))
         point = np.zeros((1, len(self.free))), np.zeros(1)
+        # A relaxation of the hinge costs as much as many a node of the solver's.
+        smooth = np.isfinite(self.pool.rows.loss.lipschitz)
+        stages = (self._relax_root, self._probe) if smooth else (self._relax_root,)
         for _ in range(PASSES):
             before = int(self.free.sum())
-            for stage in (self._relax_root, self._probe):
+            for stage in stages:
                 if over() or self.single or self.closed(gap):
                     return
                 point = stage(*point)
