@@ -24,13 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from optprobe.files import read
-from optprobe.heuristics.local_search import greedy, swap
 from optprobe.losses import LOSSES
-from optprobe.mip.outer_approximation import outer_approximation
-from optprobe.prefilter import best_columns
 from optprobe.problem import Problem
-from optprobe.result import Limits
-from optprobe.solver import solve, solve_path
+from optprobe.solver import solve_path
 from optprobe.support import fit_support
 from optprobe.verdict import judge
 
@@ -42,8 +38,6 @@ PATHS = (
     (None, 0.1, (1, 2, 4)),
     (50, 0.01, (1, 2, 3)),
 )
-PAPER_S = 60.0
-"""Time limit of the comparison with the paper's scheme."""
 
 
 def machine() -> str:
@@ -87,36 +81,6 @@ def engine_table(path: Path) -> None:
                 flush=True,
             )
         print(f"| | {lam:g} | together | | {total_solve:.2f} | | | {total_check:.2f} |")
-
-
-def paper_table(path: Path) -> None:
-    """The paper's scheme (Gurobi, cuts at integer points only) beside ours, from one incumbent."""
-    print(f"\n| lam (50 candidates, k = 4, {PAPER_S:.0f} s) | method | gap | time, s |")
-    print("|---|---|---|---|")
-    for lam in (0.1, 0.01):
-        problem = problem_of(path, lam).with_k(4)
-        columns = best_columns(problem, 50)
-        limits = Limits(time_s=PAPER_S)
-        started = time.perf_counter()
-        first = greedy(problem.matrix, problem.rows, problem.k, columns)
-        first = swap(problem.matrix, problem.rows, first, columns)
-        paper = outer_approximation(
-            problem, columns, backend="gurobi", limits=limits, start=[first.support], plain=True
-        )
-        seconds = time.perf_counter() - started
-        print(
-            f"| {lam:g} | Gurobi, cuts at integer points | {paper.claimed.gap:.1e} (claimed) "
-            f"| {seconds:.1f} |",
-            flush=True,
-        )
-        for method, backend in (("oa", "gurobi"), ("oa", "highs"), ("bnb", None)):
-            result = solve(problem, method=method, backend=backend, candidates=50, limits=limits)
-            name = "native engine" if method == "bnb" else f"our cuts on {backend}"
-            verified = result.verified
-            shown = f"{result.claimed.gap:.1e} (claimed)"
-            if method == "bnb" and verified is not None:
-                shown = f"{verified.gap:.1e} (verified)"
-            print(f"| {lam:g} | {name} | {shown} | {result.time_s:.1f} |", flush=True)
 
 
 def fit_table(path: Path) -> None:
@@ -182,7 +146,6 @@ def main() -> None:
         process_table(path)
         fit_table(path)
         engine_table(path)
-        paper_table(path)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ LEAST_MU = 3e-7
 ROOM = 0.95
 """Share of r that the first z take up, and the largest of them."""
 
-FIXING = 0.02
+FIXING = 0.1
 """Share of (cutoff - primal) that mu need not fall below."""
 
 CENTRING = 8

@@ -48,7 +48,7 @@ HINGE_MU = 0.05
 HINGE_ACCURACY = 5e-6
 """What the hinge's interior point reaches in one go."""
 
-HINGE_LOOSE = 0.15
+HINGE_LOOSE = 0.9
 """Share of what separates a hinge node from the cutoff that its bound may be off by."""
 
 GROWTH = 1.1

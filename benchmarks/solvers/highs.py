@@ -4,7 +4,7 @@ from benchmark_utils import BackedSolver
 
 
 class Solver(BackedSolver):
-    """Several trees, each cut at what the one before it found."""
+    """One tree after another; on wide gaps our branch and cut on its linear programs."""
 
     name = "highs"
     requirements = ["pip::highspy"]  # noqa: RUF012

@@ -34,7 +34,7 @@ Array = np.ndarray
 ROOT_CUTS = 60
 """Cuts in the master before its first solve."""
 
-FRACTIONAL_GAP = 0.02
+FRACTIONAL_GAP = 0.005
 """Relative root gap beyond which cuts at fractional points pay."""
 
 

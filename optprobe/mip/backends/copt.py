@@ -158,7 +158,7 @@ class Copt:
     ) -> MipResult:
         """Single-tree outer approximation, see the module."""
         coptpy, p = _coptpy(), master.p
-        separator = Separator(master, oracle, stop, on_progress)
+        separator = Separator(master, oracle, stop, on_progress, forgetful=True)
         environment, said = _environment(coptpy)
         try:
             model = environment.createModel("master")

@@ -103,14 +103,12 @@ class Scip:
         stop: Callable[[float], bool],
         on_progress: Callable[[Progress], None],
     ) -> MipResult:
-        """Single-tree outer approximation, see the module; SCIP uses one thread whatever is asked.
-
-        Args: those of the protocol.
-        """
+        """Single-tree outer approximation, see the module; one thread, whatever is asked."""
         pyscipopt = _pyscipopt()
-        separator = Separator(master, oracle, stop, on_progress)
+        separator = Separator(master, oracle, stop, on_progress, forgetful=True)
         model = pyscipopt.Model()
         model.hideOutput()
+        # Its own incumbents and cuts bring nothing, and presolve finds nothing to do.
         off = pyscipopt.SCIP_PARAMSETTING.OFF
         model.setHeuristics(off)
         model.setSeparating(off)
@@ -238,7 +236,7 @@ def _handler_class() -> Any:
             if self.separator.over:
                 model.interruptSolve()
             for cut in cuts:
-                # A row that SCIP may drop is cut again and again: it stays.
+                # Removable, a row is cut again and again: it stays in its subtree.
                 row = model.createEmptyRowUnspec(lhs=cut.value, local=False, removable=False)
                 model.cacheRowExtensions(row)
                 for j in np.flatnonzero(cut.gain):

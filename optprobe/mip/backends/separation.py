@@ -2,10 +2,8 @@
 
 At an integer point (s, t) with t below the oracle's cut the point is refused by that cut. Where
 the root gap is wide the relaxation's fractional points are cut as well, which is what closes hard
-instances: the master's linear bound then follows the perspective bound down the tree. Most solvers
-drop rows, or keep them in one subtree only, so the known rows are looked through first: that is
-one product, a new cut is a fit. The adapter reads the point and adds the rows; nothing here knows
-a solver.
+instances: the master's linear bound then follows the perspective bound down the tree. The adapter
+reads the point, adds the rows and ends the solve; nothing here knows a solver.
 """
 
 from __future__ import annotations
@@ -34,6 +32,11 @@ KNOWN_ROWS = 5
 class Separator:
     """The state of one solve that its callbacks share.
 
+    Args:
+        master, oracle, stop, on_progress: those of `Backend.solve`.
+        forgetful: the solver drops rows, or keeps them in one subtree only. Then the known rows
+            are looked through first: that is one product, a new cut is a fit.
+
     Attributes:
         held: integer points that the solver itself held, by their bytes.
         stopped: `stop` said so.
@@ -47,8 +50,10 @@ class Separator:
         oracle: Oracle,
         stop: Callable[[float], bool],
         on_progress: Callable[[Progress], None],
+        *,
+        forgetful: bool = False,
     ) -> None:
-        self.master, self.oracle = master, oracle
+        self.master, self.oracle, self.forgetful = master, oracle, forgetful
         self._stop, self._on_progress = stop, on_progress
         self.held: dict[bytes, Array] = {}
         self.stopped = False
@@ -99,19 +104,17 @@ class Separator:
         return self._keep(found.cut)
 
     def fractional(self, s: Float64[Array, "p"], t: float, node: int) -> list[Cut]:
-        """The rows that cut a fractional point off, none if that is not wanted.
+        """The rows that cut a fractional point off: known ones, or a new one where that is wanted.
 
         Args:
             s, t: the point.
             node: nodes done before, 0 at the root.
         """
-        if not self.master.fractional:
-            return []
         s = np.clip(s, 0.0, 1.0)
         missing = self._value - self._gain @ s - t
         known = np.argsort(-missing)[:KNOWN_ROWS]
         known = known[missing[known] > FRACTIONAL_VIOLATION]
-        if len(known):
+        if len(known) or not self.master.fractional:
             return [Cut(float(self._value[i]), self._gain[i]) for i in known]
         self._node, self._rounds = node, self._rounds + 1 if node == self._node else 1
         if self._rounds > (ROUNDS if node else ROOT_ROUNDS):
@@ -142,9 +145,10 @@ class Separator:
         return np.isin(np.arange(self.master.p), support).astype(float)
 
     def _keep(self, cut: Cut) -> Cut:
-        """Note a row, to be found again where the solver has it no longer."""
-        self._value = np.append(self._value, cut.value)
-        self._gain = np.vstack([self._gain, cut.gain])
+        """Note a row, to be found again where a forgetful solver has it no longer."""
+        if self.forgetful:
+            self._value = np.append(self._value, cut.value)
+            self._gain = np.vstack([self._gain, cut.gain])
         return cut
 
 

@@ -145,7 +145,7 @@ class Xpress:
     ) -> MipResult:
         """Single-tree outer approximation, see the module."""
         xpress, p = _xpress(), master.p
-        separator = Separator(master, oracle, stop, on_progress)
+        separator = Separator(master, oracle, stop, on_progress, forgetful=True)
         problem = _problem(xpress)
         for name, value in _controls(master, limits, seed, threads).items():
             problem.setControl(name, value)
