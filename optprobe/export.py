@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Int
 
+from formulations.parts import pyomo
 from optprobe.bounds import DualPoint
 from optprobe.mip.compact import get_formulation
 from optprobe.mip.outer_approximation import outer_approximation
@@ -81,10 +82,10 @@ def write_model(
 
     Raises:
         ValueError: unknown formulation, a loss it does not cover, or candidates it cannot have.
+        ModuleNotFoundError: Pyomo is missing; the message names the pip command.
         OSError: the file cannot be written.
     """
-    import pyomo.environ as pyo
-
+    pyo = pyomo()
     found: Any = get_formulation(formulation)
     more = {"points": points} if formulation == MASTER else {}
     model = found.build(problem, columns, **more)
