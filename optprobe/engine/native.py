@@ -19,6 +19,7 @@ from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen
 from optprobe.problem import Problem
 from optprobe.progress import ProgressLog, TracePoint
+from optprobe.relaxation import Relaxed
 from optprobe.result import Limit, Limits
 from optprobe.rows import Rows
 from optprobe.support import STORED_MU, fit_support
@@ -100,29 +101,33 @@ def _run(
     rows = problem.rows
     place = np.full(problem.d, -1)
     place[numbers] = np.arange(len(numbers))
-    incumbent = _first_incumbent(
-        matrix, rows, problem.k, positions, [place[s] for s in warm.supports], stop
-    )
-    incumbent = _refitted(problem, numbers, incumbent)
     proof = Proof(stored_as(rows.loss))
     root = proof.add_leaf(-1)
     free = np.zeros(len(numbers), bool)
     free[positions] = True
-
-    upper = incumbent.objective
-    cutoff = upper - limits.gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
     hints = warm.points
     start = _spread(hints[-1:], place, len(numbers), stored_as(rows.loss))
-    relaxed = root_relaxation(
+    relax_root = partial(
+        root_relaxation,
         matrix,
         rows,
         problem.k,
         free,
-        cutoff,
-        start[0] if len(start) else None,
-        hints[-1].intercept if hints else 0.0,
-        stop,
+        start=start[0] if len(start) else None,
+        intercept=hints[-1].intercept if hints else 0.0,
+        stop=stop,
     )
+    # The relaxation of a smooth loss is cheap, and where it rounds to its own value nothing else
+    # is needed: it comes first. The hinge's is not, and waits for a cutoff.
+    relaxed = relax_root(np.inf) if np.isfinite(rows.loss.lipschitz) else None
+    incumbent = None if relaxed is None else _rounded(matrix, rows, problem.k, positions, relaxed)
+    if relaxed is None or incumbent is None or not _closed(incumbent, relaxed, limits.gap):
+        known = [place[s] for s in warm.supports]
+        incumbent = _first_incumbent(matrix, rows, problem.k, positions, known, incumbent, stop)
+    incumbent = _refitted(problem, numbers, incumbent)
+    upper = incumbent.objective
+    cutoff = upper - limits.gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
+    relaxed = relaxed or relax_root(cutoff)
     used = np.flatnonzero(relaxed.beta[0])
     own = DualPoint(
         numbers[used], relaxed.beta[0, used], float(relaxed.intercept[0]), float(relaxed.mu[0])
@@ -234,17 +239,35 @@ def _refitted(problem: Problem, numbers: Int[Array, "d"], found: Incumbent) -> I
     )
 
 
+def _rounded(
+    matrix: DesignMatrix, rows: Rows, k: int, usable: Int[Array, "p"], relaxed: Relaxed
+) -> Incumbent:
+    """The k columns of largest relaxed coefficient (of largest gain, where it has fewer)."""
+    rank = np.lexsort((-relaxed.gain[0, usable], -np.abs(relaxed.beta[0, usable])))
+    support = np.sort(usable[rank[:k]])
+    return best_of(support[None], fit_many(matrix.columns, rows, support[None]))
+
+
+def _closed(incumbent: Incumbent, relaxed: Relaxed, gap: float) -> bool:
+    """Whether the root proves its own rounding, with room for rounding errors."""
+    upper = incumbent.objective
+    return upper - float(relaxed.bound[0]) <= 0.9 * gap * abs(upper)
+
+
 def _first_incumbent(
     matrix: DesignMatrix,
     rows: Rows,
     k: int,
     usable: Int[Array, "p"],
     known: Sequence[Int[Array, "s"]],
+    rounded: Incumbent | None,
     stop: Callable[[], bool],
 ) -> Incumbent:
-    """Single swaps from the best of: greedy, the known supports of size k, and those of size
-    k - 1 with any column added (the swaps exchange it for the best one)."""
+    """Single swaps from the best of: the rounded relaxation, greedy, the known supports of size k,
+    and those of size k - 1 with any column added (the swaps exchange it for the best one)."""
     start = greedy(matrix, rows, k, usable, stop)
+    if rounded is not None:
+        start = min(start, rounded, key=_objective)
     for support in known:
         if len(support) == k - 1:
             filler = np.setdiff1d(usable, support)[:1]
