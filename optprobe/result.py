@@ -69,6 +69,10 @@ class Bounds:
         """(upper - lower) / |upper|."""
         return (self.upper - self.lower) / max(abs(self.upper), 1e-12)
 
+    def within(self, gap: float) -> bool:
+        """Whether the relative gap is reached, up to the rounding of a recomputed objective."""
+        return self.gap <= gap * (1.0 + 1e-9)
+
 
 @dataclass(frozen=True)
 class Result:

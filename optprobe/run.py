@@ -162,7 +162,7 @@ class Run:
 
     def claimed(self, problem: Problem, answer: Answer) -> Result:
         """A backend's answer as a result: its bounds are claims, optimality included."""
-        reached = answer.claimed.gap <= self.limits.gap * (1.0 + 1e-9)
+        reached = answer.claimed.within(self.limits.gap)
         return Result(
             k=problem.k,
             support=answer.support,
@@ -187,7 +187,7 @@ class Run:
         support = outcome.incumbent.support
         beta, intercept, upper = _polish(problem, outcome.incumbent)
         bounds = Bounds(min(outcome.lower, upper), upper)
-        reached = bounds.gap <= self.limits.gap * (1.0 + 1e-9)  # up to rounding
+        reached = bounds.within(self.limits.gap)
         certificate = outcome.proof.certificate(
             problem, self.scope, self.columns, support, beta, intercept, bounds, method
         )
@@ -232,7 +232,7 @@ def _with_proof(said: Result, proven: Result, limits: Limits) -> Result:
     status, limit = said.status, said.limit
     if proven.status is Status.OPTIMAL:
         status, limit = Status.OPTIMAL, None
-    elif refuted or claimed.gap > limits.gap * (1.0 + 1e-9):
+    elif refuted or not claimed.within(limits.gap):
         status, limit = Status.FEASIBLE, said.limit or Limit.STALLED
     return replace(
         proven,

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from instances import brute_force, random_problem
 
 from optprobe import Limit, Limits, Problem, Status
-from optprobe.engine import tree
+from optprobe.engine import native, tree
 from optprobe.engine.native import WarmStart, branch_and_bound
+from optprobe.heuristics.local_search import Incumbent
+from optprobe.progress import TracePoint
+from optprobe.run import Method
 from optprobe.solver import solve, solve_path
 
 GAP = 2e-7
@@ -30,6 +34,7 @@ def hard_problem(n: int = 400, d: int = 60, k: int = 5, lam: float = 1e-3) -> Pr
 @pytest.mark.parametrize("leaf", [1, tree.ENUMERATE], ids=["deep tree", "enumeration"])
 def test_equals_brute_force(seed: int, leaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree, "ENUMERATE", leaf)
+    monkeypatch.setattr(tree, "HINGE_ENUMERATE", leaf)
     problem = random_problem(1000 + seed)
     result = solve(problem, limits=Limits(gap=GAP))
     optimum = brute_force(problem)
@@ -198,3 +203,46 @@ def test_a_refused_certificate_loses_nothing(monkeypatch: pytest.MonkeyPatch) ->
         result = solve(hard_problem(n=100, d=10, k=3))
     assert result.verified is None
     assert len(result.support) == 3
+
+
+@pytest.mark.parametrize("method", ["bnb", "oa", "oa-plain"])
+def test_the_trace_narrows_to_the_claim(method: Method) -> None:
+    """Upper bounds fall, lower bounds rise, seconds pass; `observe` was told every point."""
+    told: list[TracePoint] = []
+    problem = hard_problem(n=100, d=14, k=4)
+    result = solve(problem, method=method, observe=told.append)
+    assert result.trace == tuple(told)
+    assert len(told) > 1
+    for before, after in pairwise(told):
+        assert before.seconds <= after.seconds
+        assert after.upper <= before.upper
+        assert after.lower >= before.lower - 1e-12
+        assert before.lower <= result.objective <= before.upper * (1.0 + 1e-9)
+    assert told[-1].upper == pytest.approx(result.objective, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["bnb", "oa"])
+def test_threads_change_nothing_but_the_time(method: Method) -> None:
+    results = [solve(hard_problem(n=100, d=12, k=3), method=method, threads=t) for t in (1, 2)]
+    assert results[0].support.tolist() == results[1].support.tolist()
+    assert results[0].claimed == results[1].claimed
+    assert results[0].nodes == results[1].nodes
+
+
+def test_a_start_is_begun_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With greedy and the swaps of no use, the incumbent before any node is the start's."""
+    problem = hard_problem(n=100, d=12, k=3)
+    best = solve(problem).support
+    worst = Incumbent(np.array([0, 1, 2]), np.zeros(3), 0.0, 1e3)
+    monkeypatch.setattr(native, "greedy", lambda *_: worst)
+    monkeypatch.setattr(native, "swap", lambda matrix, rows, found, *_: found)
+    monkeypatch.setattr(native, "_rounded", lambda *_: worst)
+    blind = solve(problem, limits=Limits(nodes=0), check=False)
+    led = solve(problem, start=[best], limits=Limits(nodes=0), check=False)
+    assert led.support.tolist() == best.tolist()
+    assert led.objective < blind.objective
+
+
+def test_a_start_outside_the_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="start holds column 99"):
+        solve(hard_problem(n=100, d=12, k=3), start=[np.array([0, 99])])

@@ -296,7 +296,7 @@ class _Solve:
     @property
     def _closed(self) -> bool:
         """Whether the gap that was asked for is reached."""
-        return self._bounds.gap <= self.limits.gap * (1.0 + 1e-9)
+        return self._bounds.within(self.limits.gap)
 
     def _over(self) -> bool:
         """Whether time is up or the user wants the result now."""

@@ -218,7 +218,7 @@ class _Solve:
         support = self.columns[best.support]
         objective = self.problem.objective(support, best.beta, best.intercept)
         claimed = Bounds(min(self.lower, objective), objective)
-        done = claimed.gap <= self.limits.gap * (1.0 + 1e-9)
+        done = claimed.within(self.limits.gap)
         limit = None if done else self._why()
         self._report(last=True)
         return Answer(
