@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Bool, Float64, Int
 
 from optprobe.bounds import DualPoint, DualPoints, dual_points, stored_as
 from optprobe.engine.proof import Proof
@@ -106,28 +106,10 @@ def _run(
     free = np.zeros(len(numbers), bool)
     free[positions] = True
     hints = warm.points
-    start = _spread(hints[-1:], place, len(numbers), stored_as(rows.loss))
-    relax_root = partial(
-        root_relaxation,
-        matrix,
-        rows,
-        problem.k,
-        free,
-        start=start[0] if len(start) else None,
-        intercept=hints[-1].intercept if hints else 0.0,
-        stop=stop,
+    incumbent, relaxed, cutoff = _root(
+        problem, matrix, numbers, place, positions, free, warm, limits.gap, stop
     )
-    # The relaxation of a smooth loss is cheap, and where it rounds to its own value nothing else
-    # is needed: it comes first. The hinge's is not, and waits for a cutoff.
-    relaxed = relax_root(np.inf) if np.isfinite(rows.loss.lipschitz) else None
-    incumbent = None if relaxed is None else _rounded(matrix, rows, problem.k, positions, relaxed)
-    if relaxed is None or incumbent is None or not _closed(incumbent, relaxed, limits.gap):
-        known = [place[s] for s in warm.supports]
-        incumbent = _first_incumbent(matrix, rows, problem.k, positions, known, incumbent, stop)
-    incumbent = _refitted(problem, numbers, incumbent)
     upper = incumbent.objective
-    cutoff = upper - limits.gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
-    relaxed = relaxed or relax_root(cutoff)
     used = np.flatnonzero(relaxed.beta[0])
     own = DualPoint(
         numbers[used], relaxed.beta[0, used], float(relaxed.intercept[0]), float(relaxed.mu[0])
@@ -199,6 +181,47 @@ def _run(
     }
     final = Incumbent(support, best.beta, best.intercept, best.objective)
     return Outcome(final, search.lower, limit, search.nodes, proof, statistics)
+
+
+def _root(
+    problem: Problem,
+    matrix: DesignMatrix,
+    numbers: Int[Array, "w"],
+    place: Int[Array, "d"],
+    positions: Int[Array, "p"],
+    free: Bool[Array, "w"],
+    warm: WarmStart,
+    gap: float,
+    stop: Callable[[], bool],
+) -> tuple[Incumbent, Relaxed, float]:
+    """The first incumbent, the root's relaxation and the cutoff that closes the gap.
+
+    The relaxation of a smooth loss is cheap, and where it rounds to its own value no heuristic is
+    needed: it comes first. The hinge's is not, and waits for a cutoff.
+    """
+    rows, k, hints = problem.rows, problem.k, warm.points
+    start = _spread(hints[-1:], place, len(numbers), stored_as(rows.loss))
+    relax_root = partial(
+        root_relaxation,
+        matrix,
+        rows,
+        k,
+        free,
+        start=start[0] if len(start) else None,
+        intercept=hints[-1].intercept if hints else 0.0,
+        stop=stop,
+    )
+    relaxed = incumbent = None
+    if np.isfinite(rows.loss.lipschitz):
+        relaxed = relax_root(np.inf)
+        incumbent = _rounded(matrix, rows, k, positions, relaxed)
+    if relaxed is None or incumbent is None or not _closed(incumbent, relaxed, gap):
+        known = [place[s] for s in warm.supports]
+        incumbent = _first_incumbent(matrix, rows, k, positions, known, incumbent, stop)
+    incumbent = _refitted(problem, numbers, incumbent)
+    upper = incumbent.objective
+    cutoff = upper - gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
+    return incumbent, relaxed or relax_root(cutoff), cutoff
 
 
 DOUBLE = 2.0**-53
