@@ -20,12 +20,14 @@ clean:
 	rm -rf $(VENV) build dist optprobe-demo .pytest_cache .ruff_cache .hypothesis
 	find optprobe formulations benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
-# One environment, one stamp per set of extras, renewed when the requirements change.
+# One environment, one stamp per set of extras, renewed when the requirements change. FasterRisk pins
+# old versions of what it needs but runs on new ones.
 $(VENV)/test.stamp: EXTRAS := [test]
 $(VENV)/lint.stamp: EXTRAS := [dev]
 $(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing optprobe$(EXTRAS) into $(VENV) (minutes the first time)"
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
+	$(if $(EXTRAS),$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt --no-deps fasterrisk)
 	@touch $@
 
 $(VENV)/bin/pip:

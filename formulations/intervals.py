@@ -32,7 +32,8 @@ from formulations.base import ConcreteModel
 from formulations.duals import Expansion, SignedPoint, at_choice, at_coefficients
 from formulations.parts import linear, pyomo
 from optprobe.bounds import DualPoint, sum_of_largest
-from optprobe.heuristics.local_search import greedy, swap
+from optprobe.heuristics.greedy import greedy
+from optprobe.heuristics.swaps import swap
 from optprobe.matrix import DenseMatrix
 from optprobe.prefilter import root_relaxation
 from optprobe.problem import Problem

@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from optprobe import metrics
 from optprobe.files import Activations, read
-from optprobe.heuristics import heuristic_supports
+from optprobe.heuristics import get_heuristic
 from optprobe.metrics import Metrics
 from optprobe.problem import Problem
 from optprobe.result import Limits, Result, Status
@@ -29,6 +29,7 @@ NAME = "digit_L01"
 KS = (1, 2, 3, 4, 5)
 RIDGE = 0.03
 """Weak enough that the rankings miss the best supports by far, and proven within seconds."""
+RIVALS = ("mean_difference", "f_statistic", "l1_logistic", "greedy", "greedy_swaps")
 LIMITS = Limits(gap=1e-4, time_s=8.0)
 """Per k: five of them leave room for the heuristics and the checks within a minute."""
 
@@ -82,20 +83,20 @@ def run(
     for result in solve_path(problem, list(ks), limits=limits, log=log):
         at_k = problem.with_k(result.k)
         test = metrics.held_out(at_k, result.support, result.beta, result.intercept)
-        chosen = heuristic_supports(at_k)
-        rivals = tuple(_rival(at_k, result, name, chosen[name]) for name in chosen)
+        rivals = tuple(_rival(at_k, result, name) for name in RIVALS)
         yield Step(result, test, rivals)
 
 
-def _rival(problem: Problem, result: Result, name: str, support: Int[Array, "s"]) -> Rival:
+def _rival(problem: Problem, result: Result, name: str) -> Rival:
     """Refit a heuristic's support and compare it with the exact probe."""
-    data = problem.data
+    heuristic, data = get_heuristic(name), problem.data
+    support = heuristic.path(problem, [problem.k])[0].support
     rows = problem.rows
     fit = fit_support(data.columns(support, data.train), rows)
     beta, intercept = fit.solution[0, :-1], float(fit.solution[0, -1])
     objective = problem.objective(support, beta, intercept)
     return Rival(
-        name,
+        heuristic.label,
         support,
         objective,
         objective / result.objective - 1.0 if result.status is Status.OPTIMAL else None,

@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.engine.native import Outcome, WarmStart, branch_and_bound
-from optprobe.heuristics.local_search import Incumbent, greedy, swap
+from optprobe.heuristics.fits import Incumbent
+from optprobe.heuristics.greedy import greedy
+from optprobe.heuristics.swaps import swap
 from optprobe.interrupt import Interrupt
 from optprobe.mip.answer import Answer
 from optprobe.mip.outer_approximation import outer_approximation

@@ -30,7 +30,7 @@ def main() -> None:
     from instances import brute_force, random_problem
 
     from optprobe.engine.enumeration import newton_start, surviving_subsets
-    from optprobe.heuristics import heuristic_supports
+    from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
     from optprobe.matrix.device import DeviceMatrix
     from optprobe.prefilter import best_columns, screen
@@ -39,7 +39,9 @@ def main() -> None:
     for seed in range(3):  # one per loss
         problem = random_problem(seed)
         brute_force(problem)
-        heuristic_supports(problem)
+        for heuristic in HEURISTICS.values():
+            if heuristic.losses is None or problem.loss_name in heuristic.losses:
+                heuristic.path(problem, [problem.k])
         best_columns(problem, problem.k, "relaxation")
         rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
         columns = problem.matrix.columns(problem.usable)

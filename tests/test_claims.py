@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from optprobe import run, solve
 from optprobe.cli import app
-from optprobe.heuristics.local_search import Incumbent
+from optprobe.heuristics.fits import Incumbent
 from optprobe.mip.backends import BACKENDS
 from optprobe.mip.backends.base import Availability, Capability, Master, MipResult, Oracle
 from optprobe.mip.root import Root

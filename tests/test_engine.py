@@ -14,7 +14,7 @@ from instances import brute_force, random_problem
 from optprobe import Limit, Limits, Problem, Status
 from optprobe.engine import native, tree
 from optprobe.engine.native import WarmStart, branch_and_bound
-from optprobe.heuristics.local_search import Incumbent
+from optprobe.heuristics.fits import Incumbent
 from optprobe.progress import TracePoint
 from optprobe.run import Method
 from optprobe.solver import solve, solve_path

@@ -9,16 +9,11 @@ import pytest
 from instances import brute_force, random_problem
 from sklearn.feature_selection import f_classif
 
-from optprobe.heuristics import HEURISTICS, heuristic_supports
-from optprobe.heuristics.local_search import (
-    Incumbent,
-    best_of,
-    fit_many,
-    gains_at,
-    greedy,
-    swap,
-)
+from optprobe.heuristics import HEURISTICS, get_heuristic
+from optprobe.heuristics.fits import Incumbent, best_of, fit_many, gains_at
+from optprobe.heuristics.greedy import greedy
 from optprobe.heuristics.rankings import f_statistic, mean_difference
+from optprobe.heuristics.swaps import swap
 from optprobe.problem import Problem
 from optprobe.support import Rows
 
@@ -92,8 +87,9 @@ def test_a_perfect_column_ranks_first():
     X[:, 3] = y
     problem = Problem.of(X, y, k=1)
     assert np.isfinite(f_statistic(problem)).all()
-    for support in heuristic_supports(problem).values():
-        assert support.tolist() == [3]
+    for heuristic in HEURISTICS.values():
+        (choice,) = heuristic.path(problem, [1])
+        assert choice.support.tolist() == [3]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -175,7 +171,7 @@ def test_swaps_within_given_columns_only(seed):
 
 
 def test_a_short_shortlist_never_makes_it_worse(monkeypatch):
-    monkeypatch.setattr("optprobe.heuristics.local_search.SHORTLIST", 1)
+    monkeypatch.setattr("optprobe.heuristics.fits.SHORTLIST", 1)
     for seed in SEEDS:
         problem = random_problem(seed)
         rows, usable = rows_of(problem), problem.usable
@@ -202,20 +198,59 @@ def test_best_of_sorts_the_support_with_its_coefficients():
     consistent(problem, found)
 
 
+@pytest.mark.parametrize("name", HEURISTICS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_heuristic_gives_a_support(seed):
+def test_every_heuristic_gives_a_support_for_every_k(seed, name):
+    problem, heuristic = random_problem(seed), HEURISTICS[name]
+    if heuristic.losses and problem.loss_name not in heuristic.losses:
+        with pytest.raises(ValueError, match=f"not {problem.loss_name}"):
+            heuristic.path(problem, [1])
+        return
+    path = heuristic.path(problem, [problem.k, 1])
+    assert [choice.k for choice in path] == sorted({1, problem.k})
+    for choice in path:
+        assert len(choice.support) == choice.k
+        assert np.all(np.diff(choice.support) > 0)
+        assert set(choice.support) <= set(problem.usable)
+        assert choice.seconds > 0.0
+    assert value(problem, path[-1].support) >= brute_force(problem).lower - 1e-12
+    again = heuristic.path(problem, [1, problem.k])
+    for one, two in zip(path, again, strict=True):
+        np.testing.assert_array_equal(one.support, two.support)
+
+
+@pytest.mark.parametrize("name", HEURISTICS)
+def test_a_heuristic_keeps_to_the_columns_it_is_given(name):
+    problem = random_problem(3)
+    allowed = problem.usable[2:]
+    for choice in HEURISTICS[name].path(problem, [1, 2], columns=allowed):
+        assert set(choice.support) <= set(allowed)
+
+
+@pytest.mark.parametrize("name", HEURISTICS)
+def test_two_stages_look_inside_the_best_by_mean_difference(name):
+    problem = random_problem(3)
+    best = np.argsort(-mean_difference(problem))[:3]
+    (inside,) = get_heuristic(f"{name}@3").path(problem, [2])
+    assert set(inside.support) <= set(best)
+
+
+def test_unknown_heuristics_and_impossible_k_are_refused():
+    problem = random_problem(0)
+    with pytest.raises(ValueError, match="choose one of"):
+        get_heuristic("nothing")
+    with pytest.raises(ValueError, match="a number of columns"):
+        get_heuristic("greedy@all")
+    for ks, word in (([], "at least one"), ([0, 1], "k=0"), ([1, 99], "k=99")):
+        with pytest.raises(ValueError, match=word):
+            HEURISTICS["greedy"].path(problem, ks)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_swaps_are_never_worse_than_greedy(seed):
     problem = random_problem(seed)
-    found = heuristic_supports(problem)
-    assert found.keys() == HEURISTICS.keys()
-    optimum = brute_force(problem)
-    for support in found.values():
-        assert len(set(support.tolist())) == problem.k
-        assert np.all(np.diff(support) > 0)
-        assert set(support) <= set(problem.usable)
-        assert value(problem, support) >= optimum.lower - 1e-12
-    scores = mean_difference(problem)
-    rest = np.setdiff1d(problem.usable, found["mean difference"])
-    if len(rest):
-        assert scores[found["mean difference"]].min() >= scores[rest].max()
-    swapped, plain = (value(problem, found[name]) for name in ("greedy + swaps", "greedy"))
+    swapped, plain = (
+        value(problem, HEURISTICS[name].path(problem, [problem.k])[0].support)
+        for name in ("greedy_swaps", "greedy")
+    )
     assert swapped <= plain * (1.0 + 1e-9)

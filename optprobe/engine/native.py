@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float64, Int
 from optprobe.bounds import DualPoint, DualPoints, dual_points, stored_as
 from optprobe.engine.proof import Proof
 from optprobe.engine.tree import Node, Search
-from optprobe.heuristics.local_search import Incumbent, best_of, fit_many, greedy, swap
+from optprobe.heuristics.fits import Incumbent, best_of, fit_many
+from optprobe.heuristics.greedy import greedy
+from optprobe.heuristics.swaps import swap
 from optprobe.interrupt import Interrupt
 from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float64, Int
 from optprobe.bounds import branch_bounds
 from optprobe.engine.enumeration import newton_start, surviving_subsets
 from optprobe.engine.proof import Proof
-from optprobe.heuristics.local_search import Columns, Incumbent, best_of, fit_many
+from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
 from optprobe.progress import ProgressLog
 from optprobe.relaxation import Nodes, Relaxed, relax

@@ -1,47 +1,67 @@
-"""Heuristics that choose a support: what everybody uses, and the engine's first incumbents."""
+"""Heuristics that choose supports: what everybody uses, and our own searches, by name.
+
+A new one is one file with a `Method` (`base.py`) and one line in `HEURISTICS`. The name
+"NAME@512" is NAME inside the 512 best columns by mean difference, the two stages of Gurnee et
+al. 2023.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Int
 
-from optprobe.heuristics.l1 import l1_logistic
-from optprobe.heuristics.local_search import greedy, swap
-from optprobe.heuristics.rankings import f_statistic, mean_difference
+from optprobe.heuristics.base import Choice, Heuristic, Method, ranked
+from optprobe.heuristics.greedy import greedy_path
+from optprobe.heuristics.l1 import l1_path
+from optprobe.heuristics.rankings import f_statistic, mean_difference, ranking
+from optprobe.heuristics.swaps import greedy_swaps
 from optprobe.problem import Problem
+
+__all__ = ["HEURISTICS", "Choice", "Heuristic", "get_heuristic"]
 
 Array = np.ndarray
 
-
-def _top(score: Callable[[Problem], Array], problem: Problem) -> Int[Array, "k"]:
-    values = score(problem)[problem.usable]
-    best = np.argsort(-values, kind="stable")[: problem.k]
-    return np.sort(problem.usable[best])
-
-
-def _greedy(problem: Problem) -> Int[Array, "k"]:
-    rows = problem.rows
-    return greedy(problem.matrix, rows, problem.k, problem.usable).support
-
-
-def _greedy_swaps(problem: Problem) -> Int[Array, "k"]:
-    rows = problem.rows
-    start = greedy(problem.matrix, rows, problem.k, problem.usable)
-    return swap(problem.matrix, rows, start, problem.usable).support
-
-
-HEURISTICS: dict[str, Callable[[Problem], Int[Array, "k"]]] = {
-    "mean difference": lambda problem: _top(mean_difference, problem),
-    "F statistic": lambda problem: _top(f_statistic, problem),
-    "L1 logistic": l1_logistic,
-    "greedy": _greedy,
-    "greedy + swaps": _greedy_swaps,
+HEURISTICS: dict[str, Heuristic] = {
+    heuristic.name: heuristic
+    for heuristic in (
+        Heuristic("mean_difference", "mean difference", ranking(mean_difference)),
+        Heuristic("f_statistic", "F statistic", ranking(f_statistic)),
+        Heuristic("l1_logistic", "L1 logistic", l1_path),
+        Heuristic("greedy", "greedy", greedy_path),
+        Heuristic("greedy_swaps", "greedy + swaps", greedy_swaps),
+    )
 }
-"""Every heuristic by name: problem -> support. A new one is one line here."""
+"""Every heuristic by name; a new one is one line here."""
 
 
-def heuristic_supports(problem: Problem) -> dict[str, Int[Array, "k"]]:
-    """The support that every registered heuristic chooses."""
-    return {name: choose(problem) for name, choose in HEURISTICS.items()}
+def get_heuristic(name: str) -> Heuristic:
+    """The heuristic of that name, or of "NAME@P": NAME inside the P best by mean difference.
+
+    Raises:
+        ValueError: unknown name (the choices are listed), or P is no number >= 1.
+    """
+    base, at, size = name.partition("@")
+    if base not in HEURISTICS:
+        raise ValueError(f"unknown heuristic {base!r}; choose one of {', '.join(HEURISTICS)}")
+    found = HEURISTICS[base]
+    if not at:
+        return found
+    if not size.isdecimal() or int(size) < 1:
+        raise ValueError(f"{name!r}: after @ comes a number of columns, such as {base}@512")
+    choose = _inside_best(found.choose, int(size))
+    return replace(found, name=name, label=f"{found.label} @{size}", choose=choose)
+
+
+def _inside_best(choose: Method, size: int) -> Method:
+    """A method inside the best columns by mean difference (at least as many as the largest k)."""
+
+    def two_stage(
+        problem: Problem, ks: Sequence[int], columns: Int[Array, "p"], rng: np.random.Generator
+    ) -> Iterator[tuple[int, Int[Array, "k"]]]:
+        ((_, best),) = ranked(mean_difference(problem), [max(size, ks[-1])], columns)
+        return choose(problem, ks, np.sort(best), rng)
+
+    return two_stage

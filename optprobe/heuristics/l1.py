@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from jaxtyping import Int
 
@@ -13,8 +15,10 @@ GRID = 40
 """Penalties tried, from the one at which the first column enters down to 1/1000 of it."""
 
 
-def l1_logistic(problem: Problem) -> Int[Array, "k"]:
-    """The k largest coefficients at the strongest L1 penalty that leaves at least k of them.
+def l1_path(
+    problem: Problem, ks: Sequence[int], columns: Int[Array, "p"], rng: np.random.Generator
+) -> Iterator[tuple[int, Int[Array, "k"]]]:
+    """For every k the k largest coefficients at the strongest L1 penalty with at least k of them.
 
     min over beta, b of  C sum_i n w_i ln(1 + e^-m_i) + ||beta||_1, whatever the problem's loss, by
     scikit-learn's liblinear on the dense training rows (which penalises the intercept too).
@@ -22,16 +26,18 @@ def l1_logistic(problem: Problem) -> Int[Array, "k"]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import l1_min_c
 
-    columns = problem.usable
     Z = problem.matrix.columns(columns).T
     least = float(l1_min_c(Z, problem.y, loss="log"))
     model = LogisticRegression(l1_ratio=1.0, solver="liblinear", tol=1e-3, random_state=0)
-    sizes = np.zeros(len(columns))
+    sizes, left = np.zeros(len(columns)), list(ks)
     for strength in least * np.logspace(0, 3, GRID):
         model.set_params(C=strength)
         model.fit(Z, problem.y, sample_weight=problem.weights * len(problem.y))
         sizes = np.abs(model.coef_[0])
-        if np.count_nonzero(sizes) >= problem.k:
-            break
-    best = np.argsort(-sizes, kind="stable")[: problem.k]
-    return np.sort(columns[best])
+        while left and np.count_nonzero(sizes) >= left[0]:
+            k = left.pop(0)
+            yield k, columns[np.argsort(-sizes, kind="stable")[:k]]
+        if not left:
+            return
+    for k in left:
+        yield k, columns[np.argsort(-sizes, kind="stable")[:k]]

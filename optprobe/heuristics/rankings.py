@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float64
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+from jaxtyping import Float64, Int
+
+from optprobe.heuristics.base import Method, ranked
 from optprobe.problem import Problem
 
 Array = np.ndarray
+
+
+def ranking(score: Callable[[Problem], Float64[Array, "d"]]) -> Method:
+    """The heuristic that takes the columns of largest score."""
+
+    def choose(
+        problem: Problem, ks: Sequence[int], columns: Int[Array, "p"], rng: np.random.Generator
+    ) -> Iterator[tuple[int, Int[Array, "k"]]]:
+        return ranked(score(problem), ks, columns)
+
+    return choose
 
 
 def mean_difference(problem: Problem) -> Float64[Array, "d"]:

@@ -19,7 +19,7 @@ from jaxtyping import Float64, Int
 
 from formulations.base import ConcreteModel, Formulation, Kind, Refinable, Size
 from formulations.parts import checked
-from optprobe.heuristics.local_search import greedy
+from optprobe.heuristics.greedy import greedy
 from optprobe.interrupt import Interrupt
 from optprobe.mip.answer import Answer
 from optprobe.mip.backends.base import TooLargeError
