@@ -14,9 +14,14 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.heuristics.base import Choice, Heuristic, Method, ranked
+from optprobe.heuristics.beam import beam_path
 from optprobe.heuristics.greedy import greedy_path
+from optprobe.heuristics.hard_thresholding import hard_thresholding_path
 from optprobe.heuristics.l1 import l1_path
+from optprobe.heuristics.local_search import local_search
+from optprobe.heuristics.pruning import pruning_path
 from optprobe.heuristics.rankings import f_statistic, mean_difference, ranking
+from optprobe.heuristics.splicing import splicing_path
 from optprobe.heuristics.swaps import greedy_swaps
 from optprobe.problem import Problem
 
@@ -30,8 +35,13 @@ HEURISTICS: dict[str, Heuristic] = {
         Heuristic("mean_difference", "mean difference", ranking(mean_difference)),
         Heuristic("f_statistic", "F statistic", ranking(f_statistic)),
         Heuristic("l1_logistic", "L1 logistic", l1_path),
+        Heuristic("pruning", "iterative pruning", pruning_path),
+        Heuristic("hard_thresholding", "hard thresholding", hard_thresholding_path),
         Heuristic("greedy", "greedy", greedy_path),
+        Heuristic("splicing", "splicing", splicing_path),
         Heuristic("greedy_swaps", "greedy + swaps", greedy_swaps),
+        Heuristic("beam", "beam search", beam_path),
+        Heuristic("local_search", "local search", local_search),
     )
 }
 """Every heuristic by name; a new one is one line here."""

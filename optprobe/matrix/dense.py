@@ -58,6 +58,15 @@ class DenseMatrix:
             out[:, part] = duals @ self.transposed[part].astype(np.float64).T
         return out
 
+    def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
+        """sum_i weights_i z_ij^2, a block of columns at a time."""
+        out = np.empty((len(weights), len(self.transposed)))
+        for part in row_slices(*self.transposed.shape):
+            block = self.transposed[part].astype(np.float64)
+            np.square(block, out=block)
+            out[:, part] = weights @ block.T
+        return out
+
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Z_J^T in float64."""
         return self.transposed[columns].astype(np.float64, copy=False)
