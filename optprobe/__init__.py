@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optprobe.checker import verify
+    from optprobe.estimators import SparseProbeClassifier, SparseProbeCV
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Limit, Limits, Result, Status
     from optprobe.solver import solve, solve_path
@@ -19,6 +20,8 @@ __all__ = [
     "Limits",
     "Problem",
     "Result",
+    "SparseProbeCV",
+    "SparseProbeClassifier",
     "Status",
     "solve",
     "solve_path",
@@ -31,6 +34,8 @@ _HOME = {
     "Limit": "result",
     "Limits": "result",
     "Result": "result",
+    "SparseProbeCV": "estimators",
+    "SparseProbeClassifier": "estimators",
     "Status": "result",
     "solve": "solver",
     "solve_path": "solver",
