@@ -5,6 +5,11 @@
     ROC-AUC             P(s+ > s-) + P(s+ = s-) / 2 over pairs of rows, one of each class
     average precision   sum over thresholds of (recall_t - recall_t-1) precision_t
 
+and, for squared error, how well they predict targets:
+
+    mean squared error  sum (y - s)^2 / n
+    R^2                 1 - sum (y - s)^2 / sum (y - mean y)^2
+
 All as scikit-learn computes them, rows unweighted, with numpy alone.
 """
 
@@ -29,6 +34,14 @@ class Metrics:
     balanced_accuracy: float
     roc_auc: float
     average_precision: float
+
+
+@dataclass(frozen=True)
+class TargetMetrics:
+    """Errors of one probe of targets on one set of rows; R^2 is at most 1, larger is better."""
+
+    r2: float
+    mean_squared_error: float
 
 
 class Curve(NamedTuple):
@@ -56,12 +69,28 @@ def scores(
 def held_out(
     problem: Problem, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
 ) -> Metrics | None:
-    """The metrics on the test rows; None without test rows or with one class only there."""
+    """The metrics on the test rows; None without test rows or with one class only there.
+
+    Raises:
+        ValueError: the problem has targets, see `held_out_targets`.
+    """
     rows = problem.data.test
-    y = problem.data.y[rows]
+    y = problem.data.signs[rows]
     if not (y > 0).any() or not (y < 0).any():
         return None
     return evaluate(y, scores(problem, support, beta, intercept, rows))
+
+
+def held_out_targets(
+    problem: Problem, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
+) -> TargetMetrics | None:
+    """R^2 and mean squared error on the test rows; None without two different targets there."""
+    rows = problem.data.test
+    y = problem.data.y[rows]
+    if not len(y) or y.min() == y.max():
+        return None
+    error = float(np.mean((y - scores(problem, support, beta, intercept, rows)) ** 2))
+    return TargetMetrics(1.0 - error / float(np.var(y)), error)
 
 
 def evaluate(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> Metrics:
