@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optprobe.checker import verify
-    from optprobe.estimators import SparseProbeClassifier, SparseProbeCV
+    from optprobe.estimators import SparseProbeClassifier, SparseProbeCV, SparseProbeRegressor
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Limit, Limits, Result, Status
     from optprobe.solver import solve, solve_path
@@ -22,6 +22,7 @@ __all__ = [
     "Result",
     "SparseProbeCV",
     "SparseProbeClassifier",
+    "SparseProbeRegressor",
     "Status",
     "solve",
     "solve_path",
@@ -36,6 +37,7 @@ _HOME = {
     "Result": "result",
     "SparseProbeCV": "estimators",
     "SparseProbeClassifier": "estimators",
+    "SparseProbeRegressor": "estimators",
     "Status": "result",
     "solve": "solver",
     "solve_path": "solver",

@@ -2,6 +2,7 @@
 
 from optprobe.estimators.classifier import SparseProbeClassifier
 from optprobe.estimators.cv import SparseProbeCV
+from optprobe.estimators.regressor import SparseProbeRegressor
 from optprobe.estimators.training import Training, training
 
-__all__ = ["SparseProbeCV", "SparseProbeClassifier", "Training", "training"]
+__all__ = ["SparseProbeCV", "SparseProbeClassifier", "SparseProbeRegressor", "Training", "training"]

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from optprobe.estimators.search import Found, Search, fitted
 from optprobe.estimators.training import Training
+from optprobe.losses import SQUARED_ERROR
 
 if TYPE_CHECKING:
     from optprobe.certificate import Certificate
@@ -43,7 +44,6 @@ class LinearProbe(BaseEstimator):
         n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
-    loss: str
     method: str
     backend: str | None
     formulation: str | None
@@ -126,7 +126,7 @@ def checked_sample_weight(sample_weight: Any, rows: int) -> Float64[Array, "rows
     return weights
 
 
-def _with_logistic_loss(estimator: LinearProbe) -> bool:
+def _with_logistic_loss(estimator: BinaryProbe) -> bool:
     """Whether scores are log-odds.
 
     Raises:
@@ -149,6 +149,7 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
         intercept_: one number.
     """
 
+    loss: str
     classes_: Shaped[Array, "2"]
 
     def _checked(
@@ -157,9 +158,11 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
         """X, the class number of every row, and its weight; sets `classes_`.
 
         Raises:
-            ValueError: X or y is not what scikit-learn takes, or there are not two classes with
-                rows of positive weight.
+            ValueError: X or y is not what scikit-learn takes, there are not two classes with rows
+                of positive weight, or the loss is none of two classes.
         """
+        if self.loss == SQUARED_ERROR:
+            raise ValueError(f"loss={self.loss!r} predicts numbers; use SparseProbeRegressor")
         X, y = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
         check_classification_targets(y)
         weights = checked_sample_weight(sample_weight, len(y))

@@ -78,7 +78,7 @@ class SparseProbeClassifier(BinaryProbe):
 
         Args:
             X: rows x columns of numbers: an array or a frame. float16 and float32 are not copied.
-            y: one label per row, two different ones of any type.
+            y: one label per row, two different ones: strings, booleans or integers.
             sample_weight: one number >= 0 per row. A row of weight 2 counts as two rows. With
                 unequal ones `result_` and `certificate_` are about the columns in the units of
                 `optprobe.estimators.training`.

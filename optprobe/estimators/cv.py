@@ -109,6 +109,11 @@ class SparseProbeCV(BinaryProbe):
         X, codes, weights = self._checked(X, y, sample_weight)
         counted = np.ones(len(codes), bool) if weights is None else weights > 0
         splits = folds(self.cv, X, codes, counted=counted, groups=groups, classes=self.classes_)
+        if self.one_standard_error and len(splits) == 1:
+            raise ValueError(
+                "one fold has no standard error; pass more, or one_standard_error=False"
+            )
+        # Made again below, one at a time: each holds its fold's columns once it is solved.
         tasks = (self._training(X, codes, weights, train) for train, _ in splits)
         candidates = self._candidates(min(len(task.problem.usable) for task in tasks))
         scores = np.empty((len(candidates), len(splits)))
@@ -116,10 +121,10 @@ class SparseProbeCV(BinaryProbe):
         for number, (train, test) in enumerate(splits):
             task = self._training(X, codes, weights, train)
             found = self._paths(task, candidates)
+            held_out = X[test], codes[test], None if weights is None else weights[test]
             for place, candidate in enumerate(candidates):
                 probe = self._probe(candidate, task, found[candidate])
-                held = None if weights is None else weights[test]
-                scores[place, number] = self._score(probe, X[test], codes[test], held)
+                scores[place, number] = self._score(probe, *held_out)
                 result = found[candidate].result
                 is_open[place, number] = result is None or result.limit is not None
         self._choose(candidates, scores)
