@@ -39,6 +39,7 @@ from optprobe import (
     SparseProbeCV,
     SparseProbeRegressor,
     Status,
+    verify,
 )
 from optprobe.estimators import training
 from optprobe.heuristics import get_heuristic
@@ -151,6 +152,7 @@ def test_types_of_activations(dtype):
     X, y = data()
     X = X.astype(dtype)
     fitted = SparseProbeClassifier(2).fit(X, y)
+    assert verify(fitted.certificate_, X, y).valid
     expected = Problem.of(X.astype(float), y, k=2)
     assert fitted.objective_ == pytest.approx(brute_force(expected).value, rel=1e-4)
     assert fitted.decision_function(X).dtype == np.float64
