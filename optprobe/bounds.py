@@ -1,6 +1,7 @@
 """One dual point bounds everything.
 
-For any a in the loss's box with sum_i w_i a_i y_i = 0 (y: the signs of the rows), let v = Z^T (w a y). For every support S
+For any a in the loss's box with sum_i w_i a_i y_i = 0 (y: the signs of the rows), let
+v = Z^T (w a y). For every support S
 
     P(S) >= sum_i w_i H(a_i) - sum_{j in S} g_j,        g_j = v_j^2 / (2 lam)    [BPV21, (7)]
 
@@ -78,9 +79,7 @@ def repair_intercept(
     return _centred(dual, w)
 
 
-def _centred(
-    dual: Float64[Array, "batch n"], w: Float64[Array, "n"]
-) -> Float64[Array, "batch n"]:
+def _centred(dual: Float64[Array, "batch n"], w: Float64[Array, "n"]) -> Float64[Array, "batch n"]:
     """a - sum w a / sum w: feasible where there is no box and every sign is +1.
 
     For a = y - t this is the a of the scores t + c with c = sum w a / sum w, and

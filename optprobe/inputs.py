@@ -22,8 +22,9 @@ LARGEST_TARGET = 1e140
 """Squares of targets must stay far from overflow."""
 
 LEAST_SPREAD, LEAST_RATIO = 1e-5, 1e-6
-"""Smallest standard deviation of targets, and the same relative to their mean: below, gaps (which are
-relative to objectives of 1e-12 at least) and rounding errors say nothing."""
+"""Smallest standard deviation of targets, and the same relative to their mean. Below the first
+a relative gap means little (`Bounds.gap` divides by 1e-12 at least), below the second rounding is
+felt."""
 
 
 def checked_matrix(X: Any) -> Array | torch.Tensor:

@@ -265,7 +265,7 @@ def get_loss(name: str) -> Loss:
     """The loss of two classes of that name; ValueError names the choices."""
     if name not in LOSSES:
         raise ValueError(
-            f"unknown loss {name!r}; choose one of {', '.join(LOSSES)} for two classes, or "
-            f"{SQUARED_ERROR} for numbers"
+            f"unknown loss {name!r}; choose one of {', '.join(LOSSES)} for two classes "
+            f"(numbers take {SQUARED_ERROR}, in Problem.of and `optprobe solve` alone)"
         )
     return LOSSES[name]

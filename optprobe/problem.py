@@ -47,7 +47,7 @@ STREAM_DOUBLE_BYTES = 2**28
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Activations, labels (or targets) and weights after every check, shared by all problems on them.
+    """Activations, labels or targets, and weights after every check, for all problems on them.
 
     Two are equal only if they are the same object; `digest` compares contents.
 

@@ -107,7 +107,9 @@ def test_the_repair_meets_the_intercept_condition_inside_the_box(seed, n, scale)
             before[y < 0], after[y < 0]
         )
     assert not repaired[1:3].any()
-    np.testing.assert_allclose(repair_intercept(repaired, y, w, LOSSES["squared_hinge"]), repaired, rtol=1e-12)
+    np.testing.assert_allclose(
+        repair_intercept(repaired, y, w, LOSSES["squared_hinge"]), repaired, rtol=1e-12
+    )
 
 
 @every_loss

@@ -63,7 +63,8 @@ def box_point(
 ) -> Float64[Array, "batch n"]:
     """a(m) at m = y * scores, clipped into the box, the heavier class scaled down.
 
-    For squared error, which has no box, y - scores less their weighted mean. Whatever is returned is a member of the box; its residual is measured afterwards.
+    For squared error, which has no box, y - scores less their weighted mean. Whatever is returned
+    is a member of the box; its residual is measured afterwards.
     """
     margin = scores.copy()
     margin[:, rows.positives :] *= -1.0

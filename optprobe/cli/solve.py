@@ -35,8 +35,8 @@ def solve(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="balanced, uniform or given (the file's array 'weights'); by default balanced, for "
-            "squared_error uniform."
+            help="balanced, uniform or given (the file's array 'weights'); by default balanced, "
+            "or uniform for squared_error."
         ),
     ] = None,
     method: Annotated[

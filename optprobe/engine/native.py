@@ -237,8 +237,9 @@ def _margin(problem: Problem, roundoff: float, upper: float) -> float:
     mu makes of the margins' rounding (`support.STORED_MU`). A matrix that holds Z in float32 is
     off by 2^-24 of each entry, so that v_j moves by that much of ||w a||_2 ||z_j||_2 <= 1 at most,
     and its gain by v_j / lam <= (2 value / lam)^(1/2) times that; of both, a generous multiple.
-    Residuals of targets are of the size of their spread instead of 1, and sum w a y adds products
-    of that with the targets' own size. The checker decides: too small a margin costs a certificate, never a false claim.
+    Residuals of targets are of the size of their spread instead of 1, and are multiplied with the
+    targets themselves. The checker decides: too small a margin costs a certificate, never a false
+    claim.
     """
     hinge, rows = problem.loss_name == "hinge", problem.rows
     spread = rows.spread
