@@ -52,7 +52,7 @@ class Expansion:
 
 def evaluate(problem: Problem, Z: Float64[Array, "p n"], dual: Float64[Array, "n"]) -> SignedPoint:
     """Repair a dual variable inside the box and evaluate it."""
-    repaired = repair_intercept(dual[None], problem.y, problem.weights)[0]
+    repaired = repair_intercept(dual[None], problem.y, problem.weights, problem.loss)[0]
     value = float(problem.loss.conjugate(repaired) @ problem.weights)
     return SignedPoint(value, Z @ (problem.weights * repaired * problem.y))
 

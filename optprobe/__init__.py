@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optprobe.checker import verify
+    from optprobe.estimators import SparseProbeClassifier, SparseProbeCV, SparseProbeRegressor
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Limit, Limits, Result, Status
     from optprobe.solver import solve, solve_path
@@ -19,6 +20,9 @@ __all__ = [
     "Limits",
     "Problem",
     "Result",
+    "SparseProbeCV",
+    "SparseProbeClassifier",
+    "SparseProbeRegressor",
     "Status",
     "solve",
     "solve_path",
@@ -31,6 +35,9 @@ _HOME = {
     "Limit": "result",
     "Limits": "result",
     "Result": "result",
+    "SparseProbeCV": "estimators",
+    "SparseProbeClassifier": "estimators",
+    "SparseProbeRegressor": "estimators",
     "Status": "result",
     "solve": "solver",
     "solve_path": "solver",

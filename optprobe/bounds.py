@@ -1,6 +1,7 @@
 """One dual point bounds everything.
 
-For any a in the loss's box with sum_i w_i a_i y_i = 0, let v = Z^T (w a y). For every support S
+For any a in the loss's box with sum_i w_i a_i y_i = 0 (y: the signs of the rows), let
+v = Z^T (w a y). For every support S
 
     P(S) >= sum_i w_i H(a_i) - sum_{j in S} g_j,        g_j = v_j^2 / (2 lam)    [BPV21, (7)]
 
@@ -70,6 +71,28 @@ class DualPoints:
 
 
 def repair_intercept(
+    dual: Float64[Array, "batch n"], y: Float64[Array, "n"], w: Float64[Array, "n"], loss: Loss
+) -> Float64[Array, "batch n"]:
+    """Make sum w a y = 0 without leaving the loss's box: scale a class, or subtract the mean."""
+    if np.isfinite(loss.lower):
+        return _class_scaled(dual, y, w)
+    return _centred(dual, w)
+
+
+def _centred(dual: Float64[Array, "batch n"], w: Float64[Array, "n"]) -> Float64[Array, "batch n"]:
+    """a - sum w a / sum w: feasible where there is no box and every sign is +1.
+
+    For a = y - t this is the a of the scores t + c with c = sum w a / sum w, and
+
+        sum w (y - t - c)^2 / 2 = sum w (y - t)^2 / 2 - c^2 sum w / 2
+
+    is least at that c. So whatever b was, the bound is the one of (beta, the best b for beta), and
+    the intercept of a stored dual point plays no part.
+    """
+    return dual - (dual @ w / w.sum())[:, None]
+
+
+def _class_scaled(
     dual: Float64[Array, "batch n"], y: Float64[Array, "n"], w: Float64[Array, "n"]
 ) -> Float64[Array, "batch n"]:
     """Scale the heavier class down so that sum w a y = 0; stays inside any box [0, upper].
@@ -94,7 +117,7 @@ def dual_points(
     lam: float,
 ) -> DualPoints:
     """Repair a batch of dual variables (inside the box) and evaluate their bounds."""
-    dual = repair_intercept(dual, y, w)
+    dual = repair_intercept(dual, y, w, loss)
     correlation = matrix.correlations(dual * (w * y))
     return DualPoints(loss.conjugate(dual) @ w, correlation * correlation / (2.0 * lam))
 

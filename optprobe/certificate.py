@@ -27,11 +27,13 @@ Arrays (little-endian):
     fit_beta          f4|f8 [M,k], fit_intercept f4|f8 [M], fit_mu f8 [M]
 
 A dual point (beta, b, mu) stands for a_i = a(m_i) at the margins m_i = y_i (z_i . beta + b),
-repaired so that sum w a y = 0 (`bounds.py`):
+repaired so that sum w a y = 0 (`bounds.py`); for squared error y_i is the target, m_i = z_i . beta
++ b is the score, and the repair makes sum w a = 0:
 
     logistic       1 / (1 + e^m)
     squared_hinge  2 max(0, 1 - m)
     hinge          2 mu / (t + 2 mu + sqrt(t^2 + 4 mu^2)), t = m - 1, mu > 0
+    squared_error  y - m
 
 How it is checked. A walk carries (S1, F, r): columns forced in, free columns, r = k - |S1|; the
 root has S1 = {}, F = scope. At a node:

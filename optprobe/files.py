@@ -1,7 +1,7 @@
 """Activation files: one .npz or .safetensors file per probing task.
 
     X        rows x columns   activations, float16/32/64 (bfloat16 in .safetensors)
-    y        rows             labels of two kinds
+    y        rows             labels of two kinds, or numbers for the loss squared_error
     names    columns          optional; in .safetensors the metadata key "names", a JSON list
     test     rows             optional; True on held-out rows
     groups   rows             optional, or `doc`: the document a row comes from
@@ -50,13 +50,14 @@ class Activations:
     weights: Shaped[Array, "rows"] | None = field(default=None, repr=False)
 
     def problem(
-        self, *, k: int, lam: float, loss: str = "logistic", weights: str = "balanced"
+        self, *, k: int, lam: float, loss: str = "logistic", weights: str | None = None
     ) -> Problem:
         """The k-sparse probe on these activations.
 
         Args:
             k, lam, loss: see `Problem.of`.
-            weights: "balanced", "uniform" or "given" (the file's own array).
+            weights: "balanced", "uniform" or "given" (the file's own array); by default
+                "balanced" for classes and "uniform" for squared error.
 
         Raises:
             ValueError, TypeError: as `Problem.of`.
@@ -70,7 +71,7 @@ class Activations:
                     "'balanced' or 'uniform'"
                 )
             chosen = self.weights
-        elif weights not in ("balanced", "uniform"):
+        elif weights not in ("balanced", "uniform", None):
             raise InputError(f"weights {weights!r}: choose balanced, uniform or given")
         return Problem.of(
             self.X,

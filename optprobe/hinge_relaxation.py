@@ -324,7 +324,7 @@ def _primal(it: _Iterate, rows: Rows, ridge: Array, shared: Array) -> float:
 
 def _dual(a: Array, block: Array, rows: Rows, forced: Array, remaining: int) -> float:
     """The bound of a dual point over the node's columns."""
-    a = repair_intercept(a[None], rows.y, rows.w)[0]
+    a = repair_intercept(a[None], rows.y, rows.w, rows.loss)[0]
     gain = (block[:-1] @ (rows.w * a)) ** 2 / (2.0 * rows.lam)
     held = float(gain[forced].sum()) + sum_of_largest(gain[~forced], remaining)
     return float(rows.w @ a) - held

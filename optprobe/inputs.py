@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Weights = Literal["balanced", "uniform", "given"]
 
+LARGEST_TARGET = 1e140
+"""Squares of targets must stay far from overflow."""
+
+LEAST_SPREAD, LEAST_RATIO = 1e-5, 1e-6
+"""Smallest standard deviation of targets, and the same relative to their mean. Below the first
+a relative gap means little (`Bounds.gap` divides by 1e-12 at least), below the second rounding is
+felt."""
+
 
 def checked_matrix(X: Any) -> Array | torch.Tensor:
     """X as a two-dimensional float array or tensor, or an error that says what it is."""
@@ -44,8 +52,8 @@ def checked_matrix(X: Any) -> Array | torch.Tensor:
     return X
 
 
-def signs(y: Any, rows: int) -> tuple[Float64[Array, "rows"], tuple[Any, Any]]:
-    """Labels as -1/+1 and the caller's two labels, the larger being positive."""
+def _one_a_row(y: Any, rows: int) -> Array:
+    """y as an array of one type with an entry per row, finite where it holds numbers."""
     labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
     if labels.dtype == object:
         raise TypeError("y is an object array; pass numbers, booleans or strings of one type")
@@ -53,11 +61,32 @@ def signs(y: Any, rows: int) -> tuple[Float64[Array, "rows"], tuple[Any, Any]]:
         raise ValueError(f"y has shape {labels.shape} but X has {rows} rows; pass one label a row")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError(f"y holds NaN or infinity at row {int(np.argmin(np.isfinite(labels)))}")
+    return labels
+
+
+def signs(y: Any, rows: int) -> tuple[Float64[Array, "rows"], tuple[Any, Any]]:
+    """Labels as -1/+1 and the caller's two labels, the larger being positive."""
+    labels = _one_a_row(y, rows)
     found = np.unique(labels)
     if len(found) != 2:
         shown = ", ".join(repr(v) for v in found[:5].tolist())
         raise ValueError(f"y holds {len(found)} distinct label(s) ({shown}); a probe needs two")
     return np.where(labels == found[1], 1.0, -1.0), (found[0].item(), found[1].item())
+
+
+def targets(y: Any, rows: int) -> Float64[Array, "rows"]:
+    """The numbers that squared error is to predict, in float64."""
+    numbers = _one_a_row(y, rows)
+    if numbers.dtype.kind not in "fiu":
+        raise TypeError(
+            f"y has type {numbers.dtype}; squared_error predicts numbers, for two classes choose "
+            "another loss"
+        )
+    numbers = numbers.astype(np.float64)
+    if np.abs(numbers).max() > LARGEST_TARGET:
+        row = int(np.argmax(np.abs(numbers)))
+        raise ValueError(f"y is {numbers[row]:.3g} at row {row}; divide y by a constant")
+    return numbers
 
 
 def mask(test: Any, rows: int) -> Bool[Array, "rows"]:
@@ -101,34 +130,65 @@ def groups(groups: Any, held: Bool[Array, "rows"], rows: int) -> Array:
 
 
 def weights(
-    weights: Any,
-    y: Float64[Array, "rows"],
-    train: Int[Array, "n"],
-    rows: int,
-    labels: tuple[Any, Any],
+    weights: Any, y: Float64[Array, "rows"], train: Int[Array, "n"], labels: tuple[Any, Any]
 ) -> tuple[Float64[Array, "n"], Weights, Float64[Array, "rows"] | None]:
-    """Weights of the training rows (sum 1), where they come from, and the caller's own."""
+    """Weights of the training rows (sum 1), where they come from, and the caller's own.
+
+    "balanced" is the default: each class weighs 1/2.
+    """
     sign = y[train]
     for value, label in zip((-1.0, 1.0), labels, strict=True):
         if not (sign == value).any():
             raise ValueError(
                 f"no training row has the label {label!r}; a probe needs both classes there"
             )
+    if weights is None or (isinstance(weights, str) and weights == "balanced"):
+        positive = sign > 0
+        count = np.where(positive, positive.sum(), (~positive).sum())
+        return 0.5 / count, "balanced", None
+    values, weighting, given = _uniform_or_given(weights, len(y), train)
+    for value, label in zip((-1.0, 1.0), labels, strict=True):
+        if not (values[sign == value] > 0).any():
+            raise ValueError(f"the training rows of label {label!r} weigh nothing in all")
+    return values, weighting, given
+
+
+def target_weights(
+    weights: Any, y: Float64[Array, "rows"], train: Int[Array, "n"]
+) -> tuple[Float64[Array, "n"], Weights, Float64[Array, "rows"] | None]:
+    """The same for targets, which must vary; "uniform" is the default."""
+    if isinstance(weights, str) and weights == "balanced":
+        raise ValueError(
+            "weights='balanced' weighs two classes and squared_error has none; pass 'uniform' or "
+            "one number a row"
+        )
+    found = _uniform_or_given("uniform" if weights is None else weights, len(y), train)
+    mean = float(found[0] @ y[train])
+    spread = math.sqrt(found[0] @ (y[train] - mean) ** 2)
+    if not spread >= max(LEAST_SPREAD, LEAST_RATIO * abs(mean)):
+        raise ValueError(
+            f"y varies by only {spread:.3g} about its mean {mean:.6g} on the training rows; probes "
+            f"of constants are not told apart, shift or scale y (standard deviation at least "
+            f"{LEAST_SPREAD:g}, and {LEAST_RATIO:g} of the mean)"
+        )
+    return found
+
+
+def _uniform_or_given(
+    weights: Any, rows: int, train: Int[Array, "n"]
+) -> tuple[Float64[Array, "n"], Weights, Float64[Array, "rows"] | None]:
+    """Weights that no class has a part in."""
     if isinstance(weights, str):
-        if weights == "balanced":
-            positive = sign > 0
-            count = np.where(positive, positive.sum(), (~positive).sum())
-            return 0.5 / count, "balanced", None
         if weights == "uniform":
             return np.full(len(train), 1.0 / len(train)), "uniform", None
         raise ValueError(f"weights={weights!r}; pass 'balanced', 'uniform' or one number a row")
-    given = np.asarray(weights, np.float64).copy()
-    if given.shape != (rows,):
-        raise ValueError(f"weights has shape {given.shape} but X has {rows} rows; one per row")
-    whole, given = given, given[train]
+    whole = np.asarray(weights, np.float64).copy()
+    if whole.shape != (rows,):
+        raise ValueError(f"weights has shape {whole.shape} but X has {rows} rows; one per row")
+    given = whole[train]
     if not np.isfinite(given).all() or (given < 0).any():
         raise ValueError("weights must be finite and not negative")
-    for value, label in zip((-1.0, 1.0), labels, strict=True):
-        if not (given[sign == value] > 0).any():
-            raise ValueError(f"the training rows of label {label!r} weigh nothing in all")
-    return given / math.fsum(given), "given", whole
+    total = math.fsum(given)
+    if total == 0.0:
+        raise ValueError("the training rows weigh nothing in all")
+    return given / total, "given", whole

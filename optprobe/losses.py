@@ -3,6 +3,8 @@
     l(m) = max_a { -a m + H(a) },   a in the loss's box,   -l'(m) = the maximising a  [BPV21, (4)]
 
 Every H is concave with H(0) = 0, which is what the intercept repair of `bounds.py` rests on.
+Squared error, for a number instead of a class, has the same form: its margin is the score itself
+(the sign of every row is +1) and it holds the targets, one per row.
 Source: Bertsimas, Pauphilet, Van Parys 2021, "Sparse classification: a scalable discrete
 optimization perspective" (BPV21).
 """
@@ -28,7 +30,7 @@ class Terms(NamedTuple):
 
 @runtime_checkable
 class Loss(Protocol):
-    """A convex, non-increasing loss of the margin m = y (x . beta + b)."""
+    """A convex loss of the margin m = y (x . beta + b), rows on the last axis."""
 
     @property
     def name(self) -> str:
@@ -41,8 +43,13 @@ class Loss(Protocol):
         ...
 
     @property
+    def lower(self) -> float:
+        """The box of the dual variable is [lower, upper]: from 0 if the loss never increases."""
+        ...
+
+    @property
     def upper(self) -> float:
-        """The box of the dual variable is [0, upper]."""
+        """The other end of the box."""
         ...
 
     def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -72,6 +79,7 @@ class Logistic:
 
     name: str = "logistic"
     lipschitz: float = 0.25
+    lower: float = 0.0
     upper: float = 1.0
 
     def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -108,6 +116,7 @@ class SquaredHinge:
 
     name: str = "squared_hinge"
     lipschitz: float = 2.0
+    lower: float = 0.0
     upper: float = np.inf
 
     def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -138,6 +147,7 @@ class Hinge:
 
     name: str = "hinge"
     lipschitz: float = np.inf
+    lower: float = 0.0
     upper: float = 1.0
 
     def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -171,6 +181,7 @@ class BarrierHinge:
 
     mu: float | Array
     name: str = "hinge"
+    lower: float = 0.0
     upper: float = 1.0
 
     @property
@@ -206,12 +217,55 @@ class BarrierHinge:
         return BarrierHinge(mu=mu)
 
 
+@dataclass(frozen=True, eq=False)
+class SquaredError:
+    """l_i(t) = (y_i - t)^2 / 2,  H_i(a) = a y_i - a^2/2,  a_i(t) = y_i - t, any real number.
+
+    Attributes:
+        target: y_i of the rows that the last axis of every margin runs over.
+    """
+
+    target: Float[Array, "n"]
+    name: str = "squared_error"
+    lipschitz: float = 1.0
+    lower: float = -np.inf
+    upper: float = np.inf
+
+    def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """(y - t)^2 / 2."""
+        residual = self.dual(margin)
+        return 0.5 * residual * residual
+
+    def dual(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The residual y - t, in the precision of the scores."""
+        return self.target.astype(margin.dtype) - margin
+
+    def terms(self, margin: Float[Array, "*shape"]) -> Terms:
+        """The curvature is 1."""
+        residual = self.dual(margin)
+        return Terms(0.5 * residual * residual, residual, np.ones_like(margin))
+
+    def conjugate(self, dual: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """a y - a^2/2."""
+        return dual * (self.target - 0.5 * dual)
+
+    def smoothed(self, mu: float | Array) -> Loss:
+        """Smooth already: itself, whatever mu."""
+        return self
+
+
+SQUARED_ERROR = "squared_error"
+"""The name of the loss that is not in `LOSSES`, because every problem has one of its own."""
+
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Logistic(), SquaredHinge(), Hinge())}
-"""Every loss by name; a new loss joins here and inherits the parametrised tests."""
+"""Every loss of two classes by name; a new one joins here and inherits the parametrised tests."""
 
 
 def get_loss(name: str) -> Loss:
-    """The registered loss of that name; ValueError names the choices."""
+    """The loss of two classes of that name; ValueError names the choices."""
     if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r}; choose one of {', '.join(LOSSES)}")
+        raise ValueError(
+            f"unknown loss {name!r}; choose one of {', '.join(LOSSES)} for two classes "
+            f"(numbers take {SQUARED_ERROR}, in Problem.of and `optprobe solve` alone)"
+        )
     return LOSSES[name]

@@ -5,7 +5,10 @@
 
 with the formulas of `confusion.py`, as scikit-learn computes them (PR-AUC is the trapezoid rule on
 its precision-recall curve). Rows are unweighted unless weights are given; a weight of 2 counts a
-row twice, which is how the bootstrap resamples.
+row twice, which is how the bootstrap resamples. For squared error, how well scores predict targets:
+
+    mean squared error                      sum (y - s)^2 / n
+    R^2                                     1 - sum (y - s)^2 / sum (y - mean y)^2
 """
 
 from __future__ import annotations
@@ -37,6 +40,14 @@ class Metrics:
     mcc: float
 
 
+@dataclass(frozen=True)
+class TargetMetrics:
+    """Errors of one probe of targets on one set of rows; R^2 is at most 1, larger is better."""
+
+    r2: float
+    mean_squared_error: float
+
+
 class Curve(NamedTuple):
     """Precision and recall at "positive where s >= threshold", thresholds increasing.
 
@@ -62,12 +73,28 @@ def scores(
 def held_out(
     problem: Problem, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
 ) -> Metrics | None:
-    """The metrics on the test rows; None without test rows or with one class only there."""
+    """The metrics on the test rows; None without test rows or with one class only there.
+
+    Raises:
+        ValueError: the problem has targets, see `held_out_targets`.
+    """
     rows = problem.data.test
-    y = problem.data.y[rows]
+    y = problem.data.signs[rows]
     if not (y > 0).any() or not (y < 0).any():
         return None
     return evaluate(y, scores(problem, support, beta, intercept, rows))
+
+
+def held_out_targets(
+    problem: Problem, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
+) -> TargetMetrics | None:
+    """R^2 and mean squared error on the test rows; None without two different targets there."""
+    rows = problem.data.test
+    y = problem.data.y[rows]
+    if not len(y) or y.min() == y.max():
+        return None
+    error = float(np.mean((y - scores(problem, support, beta, intercept, rows)) ** 2))
+    return TargetMetrics(1.0 - error / float(np.var(y)), error)
 
 
 def evaluate(

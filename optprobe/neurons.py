@@ -227,12 +227,12 @@ def random_rotation(problem: Problem, seed: int = 0) -> Problem:
         Q = (Q * np.sign(np.diag(R))).astype(np.float32)
         for part in row_slices(*X.shape):
             X[part] = data.columns(usable, everything[part]).T.astype(np.float32) @ Q
-    negative, positive = data.labels
+    negative, positive = data.labels or (-1, 1)
     held = np.zeros(len(X), bool)
     held[data.test] = True
     return Problem.of(
         X,
-        np.where(data.y > 0, positive, negative),
+        np.where(data.signs > 0, positive, negative),
         k=problem.k,
         lam=problem.lam,
         loss=problem.loss_name,

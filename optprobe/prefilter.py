@@ -40,6 +40,15 @@ def root_relaxation(
     return relax(matrix, rows, nodes, first, np.array([intercept]), cutoff, stop=stop)
 
 
+def covariance(problem: Problem) -> Float64[Array, "d"]:
+    """|sum_i w_i (y_i - mean of y) z_ij|: for targets what the mean difference is for classes.
+
+    Source: Fan and Lv 2008, "Sure independence screening".
+    """
+    y, w = problem.data.y[problem.data.train], problem.weights
+    return np.abs(problem.matrix.correlations((w * (y - w @ y))[None])[0])
+
+
 def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:
     """What the perspective relaxation thinks of a column.
 
@@ -56,17 +65,24 @@ def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:
 SCORES: dict[str, Callable[[Problem], Float64[Array, "d"]]] = {
     "mean_difference": mean_difference,
     "f_statistic": f_statistic,
+    "covariance": covariance,
     "relaxation": relaxation_scores,
 }
 """Scores that `best_columns` can rank by."""
 
 
-def best_columns(problem: Problem, count: int, score: str = "mean_difference") -> Int[Array, "p"]:
+def best_columns(problem: Problem, count: int, score: str | None = None) -> Int[Array, "p"]:
     """The `count` usable columns with the best score, increasing: a heuristic choice.
 
+    Args:
+        score: one of `SCORES`; by default "mean_difference", for squared error "covariance".
+
     Raises:
-        ValueError: unknown score, or fewer candidates than k.
+        ValueError: unknown score, one that needs two classes on targets, or fewer candidates than
+            k.
     """
+    if score is None:
+        score = "mean_difference" if problem.data.labels else "covariance"
     if score not in SCORES:
         raise ValueError(f"unknown score {score!r}; choose one of {', '.join(SCORES)}")
     if count < problem.k:
@@ -132,7 +148,7 @@ def proven_columns(problem: Problem, upper: float) -> Int[Array, "p"]:
     rows = problem.rows
     free = ~problem.data.by.constant
     # Rounding must not drop a column: the bound has to clear the incumbent by a margin.
-    cutoff = upper * (1.0 + 1e-6) + 1e3 * problem.matrix.roundoff
+    cutoff = upper * (1.0 + 1e-6) + 1e3 * problem.matrix.roundoff * rows.spread**2
     relaxed = root_relaxation(problem.matrix, rows, problem.k, free, cutoff)
     kept = screen(DualPoints(relaxed.value, relaxed.gain), problem.k, free, cutoff)
     return np.flatnonzero(kept.forced | kept.free)

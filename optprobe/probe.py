@@ -1,4 +1,7 @@
-"""A fitted probe that classifies new rows: score = sum_j beta_j (x_j - mean_j) / scale_j + b."""
+"""A fitted probe for new rows: score = sum_j beta_j (x_j - mean_j) / scale_j + b.
+
+The score's sign predicts a class; where the loss was squared error, the score predicts the target.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear classifier on a few columns of X, in the caller's labels.
+    """A linear predictor on a few columns of X, in the caller's labels or targets.
 
     Attributes:
         columns, names: the support.
         beta, intercept: coefficients on the columns standardised by `mean` and `scale`, which are
             those of the training rows.
-        labels: of the negative and the positive class.
+        labels: of the negative and the positive class; None for squared error.
     """
 
     columns: Int[Array, "s"]
@@ -31,7 +34,7 @@ class Probe:
     mean: Float64[Array, "s"]
     scale: Float64[Array, "s"]
     width: int
-    labels: tuple[Any, Any]
+    labels: tuple[Any, Any] | None
 
     @classmethod
     def of(
@@ -66,6 +69,12 @@ class Probe:
         return (block - self.mean) / self.scale @ self.beta + self.intercept
 
     def predict(self, X: Array) -> Array:
-        """The caller's label of every row: the positive one where the score is above 0."""
+        """The caller's label of every row, the positive one where the score is above 0.
+
+        For squared error, the score: the predicted target itself.
+        """
+        score = self.decision_function(X)
+        if self.labels is None:
+            return score
         negative, positive = self.labels
-        return np.where(self.decision_function(X) > 0.0, positive, negative)
+        return np.where(score > 0.0, positive, negative)

@@ -4,7 +4,8 @@
         f(beta, b) = sum_i w_i l(y_i (z_i . beta + b)) + (lam/2) ||beta||^2
         subject to ||beta||_0 <= k                                            [BPV21, (1)]
 
-z_i are the rows of X standardised on the training rows; sum_i w_i = 1; b is free.
+z_i are the rows of X standardised on the training rows; sum_i w_i = 1; b is free. y_i is the class,
+-1 or +1; with squared error it is a number and the loss is (y_i - z_i . beta - b)^2 / 2.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from optprobe import inputs
-from optprobe.losses import Loss, get_loss
+from optprobe.losses import SQUARED_ERROR, Loss, SquaredError, get_loss
 from optprobe.matrix import (
     DenseMatrix,
     DesignMatrix,
@@ -46,15 +47,15 @@ STREAM_DOUBLE_BYTES = 2**28
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Activations, labels and weights after every check, shared by all problems on them.
+    """Activations, labels or targets, and weights after every check, for all problems on them.
 
     Two are equal only if they are the same object; `digest` compares contents.
 
     Attributes:
         X: rows x d, as given and not copied: a NumPy array (possibly memory-mapped) or a torch
             tensor. Do not change it while the problem is in use.
-        y: -1 or +1 per row of X.
-        labels: the caller's labels of -1 and +1.
+        y: -1 or +1 per row of X; the targets as given where the loss is squared error.
+        labels: the caller's labels of -1 and +1, None for targets.
         names: one per column.
         train, test: row numbers of X, disjoint and increasing.
         weights: one per training row, sum 1; `weighting` says where they come from.
@@ -65,7 +66,7 @@ class Data:
 
     X: Array | torch.Tensor
     y: Float64[Array, "rows"]
-    labels: tuple[Any, Any]
+    labels: tuple[Any, Any] | None
     names: tuple[str, ...]
     train: Int[Array, "n"]
     test: Int[Array, "m"]
@@ -75,6 +76,16 @@ class Data:
     groups: Array | None
     by: Standardisation
     floor: float
+
+    @property
+    def signs(self) -> Float64[Array, "rows"]:
+        """-1 or +1 per row of X; ValueError where y holds targets."""
+        if self.labels is None:
+            raise ValueError(
+                f"{SQUARED_ERROR} has targets and no two classes; for what compares classes choose "
+                "another loss, for targets a method that needs none (bnb, greedy, greedy_swaps)"
+            )
+        return self.y
 
     @cached_property
     def matrix(self) -> DesignMatrix:
@@ -144,7 +155,13 @@ class Problem:
     loss_name: str = "logistic"
 
     def __post_init__(self) -> None:
-        get_loss(self.loss_name)
+        if (self.loss_name == SQUARED_ERROR) != (self.data.labels is None):
+            raise ValueError(
+                f"loss {self.loss_name!r} on data that were checked for another kind of y; make "
+                f"the problem with Problem.of(X, y, loss={self.loss_name!r})"
+            )
+        if self.loss_name != SQUARED_ERROR:
+            get_loss(self.loss_name)
         if not np.isfinite(self.lam) or self.lam <= 0:
             raise ValueError(
                 f"lam={self.lam}: the ridge must be positive and finite; every bound divides "
@@ -176,7 +193,7 @@ class Problem:
         k: int,
         lam: float = 0.1,
         loss: str = "logistic",
-        weights: Literal["balanced", "uniform"] | Array = "balanced",
+        weights: Literal["balanced", "uniform"] | Array | None = None,
         names: Sequence[str] | None = None,
         test: Bool[Array, "rows"] | None = None,
         groups: Array | None = None,
@@ -187,11 +204,13 @@ class Problem:
         Args:
             X: rows x d activations, float16/32/64: a NumPy array, memory-mapped or not, or a
                 torch tensor on any device.
-            y: one label per row; any two values. The larger one is the positive class.
+            y: one label per row; any two values. The larger one is the positive class. For
+                squared error one number per row, which is neither centred nor scaled.
             k: at most this many columns in the support.
             lam: ridge strength, > 0 (the sparse probe of TransformerLens takes 0.01).
-            loss: "logistic", "hinge" or "squared_hinge".
-            weights: "balanced" (each class weighs 1/2), "uniform", or one weight >= 0 per row.
+            loss: "logistic", "hinge" or "squared_hinge"; "squared_error" for numbers.
+            weights: "balanced" (each class weighs 1/2), "uniform", or one weight >= 0 per row; by
+                default "balanced" for classes and "uniform" for numbers.
             names: one per column; default "0", "1", ...
             test: True on held-out rows; they take no part in scaling or fitting.
             groups: one per row, e.g. the document; no group may lie on both sides of `test`.
@@ -199,19 +218,25 @@ class Problem:
 
         Raises:
             ValueError: shapes that disagree, NaN, infinity or a number past 1e150 (row and column
-                named), other than two classes, a class without training rows or weight, negative
-                weights, a group on both sides of the split, k or lam out of range.
-            TypeError: X does not hold real numbers, or y is an object array.
+                named), other than two classes, a class without training rows or weight, targets
+                that hardly vary, negative weights, a group on both sides of the split, k or lam
+                out of range.
+            TypeError: X (or y for squared error) does not hold real numbers, or y is an object
+                array.
         """
         X = inputs.checked_matrix(X)
         rows, d = int(X.shape[0]), int(X.shape[1])
-        sign, labels = inputs.signs(y, rows)
         held = inputs.mask(test, rows)
         train, left = np.flatnonzero(~held), np.flatnonzero(held)
+        if loss == SQUARED_ERROR:
+            checked, labels = inputs.targets(y, rows), None
+            values, weighting, given = inputs.target_weights(weights, checked, train)
+        else:
+            checked, labels = inputs.signs(y, rows)
+            values, weighting, given = inputs.weights(weights, checked, train, labels)
         column_names = inputs.names(names, d)
         if groups is not None:
             groups = inputs.groups(groups, held, rows)
-        values, weighting, given = inputs.weights(weights, sign, train, rows, labels)
         if not np.isfinite(scale_floor) or scale_floor <= 0:
             raise ValueError(f"scale_floor={scale_floor}: pass a positive number such as 1e-3")
         try:
@@ -228,11 +253,11 @@ class Problem:
                 f"X holds {error.value} at row {error.row}, column {error.column} "
                 f"({column_names[error.column]!r}); remove or replace it{hint}"
             ) from error
-        for own in (sign, train, left, values, by.mean, by.variance, by.scale, by.constant):
+        for own in (checked, train, left, values, by.mean, by.variance, by.scale, by.constant):
             own.flags.writeable = False
         data = Data(
             X,
-            sign,
+            checked,
             labels,
             column_names,
             train,
@@ -248,7 +273,9 @@ class Problem:
 
     @property
     def loss(self) -> Loss:
-        """The loss object."""
+        """The loss of the training rows."""
+        if self.data.labels is None:
+            return SquaredError(self.data.y[self.data.train])
         return get_loss(self.loss_name)
 
     @property
@@ -258,8 +285,8 @@ class Problem:
 
     @property
     def y(self) -> Float64[Array, "n"]:
-        """-1/+1 of the training rows."""
-        return self.data.y[self.data.train]
+        """-1/+1 of the training rows; ValueError for squared error, which has targets."""
+        return self.data.signs[self.data.train]
 
     @property
     def weights(self) -> Float64[Array, "n"]:
@@ -268,8 +295,9 @@ class Problem:
 
     @property
     def rows(self) -> Rows:
-        """Labels, weights, loss and ridge: what fits and relaxations need of the rows."""
-        return Rows(self.y, self.weights, self.loss, self.lam)
+        """Signs, weights, loss and ridge: what fits and relaxations need of the rows."""
+        signs = self.y if self.data.labels else np.ones(len(self.weights))
+        return Rows(signs, self.weights, self.loss, self.lam)
 
     @property
     def matrix(self) -> DesignMatrix:
@@ -308,13 +336,13 @@ class Problem:
         Balanced weights follow the labels; the caller's own stay with their rows.
 
         Raises:
-            ValueError: a class without training rows or weight.
+            ValueError: a class without training rows or weight, or a problem with targets.
         """
         data = self.data
-        sign = data.y.copy()
+        sign, labels = data.signs.copy(), data.labels or (-1, 1)
         sign[data.train] = y
         chosen = data.weighting if data.given is None else data.given
-        weights, _, _ = inputs.weights(chosen, sign, data.train, len(sign), data.labels)
+        weights, _, _ = inputs.weights(chosen, sign, data.train, labels)
         for own in (sign, weights):
             own.flags.writeable = False
         other = replace(data, y=sign, weights=weights)
@@ -326,5 +354,6 @@ class Problem:
     ) -> float:
         """f(beta, b) in float64 from the source columns."""
         scores = beta @ self.data.columns(support, self.data.train) + intercept
-        value = self.weights @ self.loss.value(self.y * scores)
+        rows = self.rows
+        value = rows.w @ rows.loss.value(rows.y * scores)
         return float(value + 0.5 * self.lam * (beta @ beta))

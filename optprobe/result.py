@@ -84,7 +84,7 @@ class Result:
         beta, intercept: coefficients on the standardised columns.
         objective: f(beta, b), recomputed in float64 from the data.
         status, limit: what came out, and what stopped the solve (None if nothing did).
-        probe: the same coefficients as a classifier of new rows, in the caller's labels.
+        probe: the same coefficients for new rows, in the caller's labels or targets.
         claimed: the solver's bounds.
         verified: the checker's bounds, None until a certificate has been checked.
         scope: what the bounds cover, with `candidates` the number of columns.

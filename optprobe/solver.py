@@ -84,7 +84,8 @@ def solve_path(
         backend: solver of every method but "bnb": a name of `optprobe backends`, by default
             "highs"; of "compact" also any solver that Pyomo knows.
         formulation: of "compact": a name from the entry points "optprobe.formulations".
-        candidates: keep this many columns by mean difference first; None keeps all.
+        candidates: keep this many columns by mean difference first, by covariance for squared
+            error; None keeps all.
         limits: per k. Interruption (Ctrl-C) ends the current k with its incumbent and bound.
         start: supports in columns of X to begin from, say a heuristic's; one helps at its own
             size and at the next.

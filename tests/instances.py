@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from optprobe.problem import Problem
-from optprobe.support import Rows, fit_supports, signed
+from optprobe.support import fit_supports, signed
 
 
 def random_problem(seed: int, loss: str | None = None) -> Problem:
@@ -39,6 +39,27 @@ def random_problem(seed: int, loss: str | None = None) -> Problem:
     )
 
 
+def random_targets(seed: int) -> Problem:
+    """A small problem with squared error: few rows, ties, duplicates, heavy tails, an offset."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(5, 60)), int(rng.integers(4, 10))
+    X = rng.standard_normal((n, d)) + rng.uniform(0, 2) * rng.standard_normal((n, 1))
+    X[:, 1] = X[:, 0] if rng.random() < 0.3 else X[:, 1]
+    X *= np.exp(rng.standard_normal((n, 1))) if rng.random() < 0.2 else 1.0
+    y = X[:, :3] @ rng.standard_normal(3) + rng.choice([0.0, 0.3, 2.0]) * rng.standard_normal(n)
+    y = np.round(y) if rng.random() < 0.3 else y  # ties
+    y[0] += 1.0 + (20.0 if rng.random() < 0.2 else 0.0)  # never constant, at times an outlier
+    y = rng.choice([1e-2, 1.0, 50.0]) * (y + rng.choice([0.0, -3.0, 100.0]))
+    return Problem.of(
+        X.astype(rng.choice(["float32", "float64"])),
+        y,
+        k=int(rng.integers(1, min(4, d - 1) + 1)),
+        lam=float(10.0 ** rng.uniform(-3, 0)),
+        loss="squared_error",
+        weights=None if rng.random() < 0.5 else rng.integers(0, 4, n) + 1e-3,
+    )
+
+
 @dataclass(frozen=True)
 class Optimum:
     """The best support, its objective, and a lower bound on every support's optimum."""
@@ -50,7 +71,7 @@ class Optimum:
 
 def brute_force(problem: Problem) -> Optimum:
     """Fit every support of size k (smaller ones cannot be better)."""
-    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    rows = problem.rows
     columns = problem.usable
     block = signed(problem.data.columns(columns, problem.data.train), rows)
     supports = np.array(list(combinations(range(len(columns)), problem.k)))

@@ -30,7 +30,7 @@ def main() -> None:
     install_import_hook([f"optprobe.{name}" for name in MODULES], "shapes.check")
     import numpy as np
     import torch
-    from instances import brute_force, random_problem
+    from instances import brute_force, random_problem, random_targets
 
     from optprobe.engine.enumeration import newton_start, surviving_subsets
     from optprobe.heuristics import HEURISTICS
@@ -50,6 +50,11 @@ def main() -> None:
     )
     from optprobe.support import Rows, fit_support, signed
 
+    problem = random_targets(0)
+    brute_force(problem)
+    HEURISTICS["greedy_swaps"].path(problem, [problem.k])
+    best_columns(problem, problem.k)
+    best_columns(problem, problem.k, "relaxation")
     for seed in range(3):  # one per loss
         problem = random_problem(seed)
         brute_force(problem)

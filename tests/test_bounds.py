@@ -98,7 +98,7 @@ def test_the_repair_meets_the_intercept_condition_inside_the_box(seed, n, scale)
     dual = scale * rng.random((5, n))
     dual[1, y > 0] = 0.0
     dual[2] = 0.0
-    repaired = repair_intercept(dual, y, w)
+    repaired = repair_intercept(dual, y, w, LOSSES["squared_hinge"])
     assert np.all((repaired >= 0.0) & (repaired <= dual))
     assert np.all(np.abs(repaired @ (w * y)) <= 1e-14 * scale)
     # One class is left as it was, up to rounding of a factor of one.
@@ -107,7 +107,9 @@ def test_the_repair_meets_the_intercept_condition_inside_the_box(seed, n, scale)
             before[y < 0], after[y < 0]
         )
     assert not repaired[1:3].any()
-    np.testing.assert_allclose(repair_intercept(repaired, y, w), repaired, rtol=1e-12)
+    np.testing.assert_allclose(
+        repair_intercept(repaired, y, w, LOSSES["squared_hinge"]), repaired, rtol=1e-12
+    )
 
 
 @every_loss
@@ -117,7 +119,7 @@ def test_value_and_gain_follow_their_formulas(loss, seed):
     rows = found.rows
     duals = random_duals(found, seed)
     points = evaluated(found, duals)
-    for i, a in enumerate(repair_intercept(duals, rows.y, rows.w)):
+    for i, a in enumerate(repair_intercept(duals, rows.y, rows.w, rows.loss)):
         assert points.value[i] == pytest.approx(np.sum(rows.w * rows.loss.conjugate(a)), abs=1e-13)
         v = [np.sum(rows.w * a * rows.y * z) for z in found.matrix.transposed]
         np.testing.assert_allclose(points.gain[i], np.square(v) / (2 * rows.lam), atol=1e-12)

@@ -27,7 +27,7 @@ from optprobe.problem import Problem
 from optprobe.relaxation import Nodes, relax
 from optprobe.support import Fits, Rows, fit_supports, signed
 
-LOSSES = ("logistic", "squared_hinge", "hinge")
+LOSSES = ("logistic", "squared_hinge", "hinge", "squared_error")
 WEIGHTS = ("balanced", "uniform", "given")
 
 
@@ -44,11 +44,13 @@ def make(
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d)).astype(np.float32)
     signal = X[:, :4] @ np.array([1.0, -0.8, 0.6, 0.4]) + 0.8 * rng.standard_normal(n)
-    y = np.where(signal > 0.3, "yes", "no")
+    y = signal if loss == "squared_error" else np.where(signal > 0.3, "yes", "no")
     if constant:
         X[:, 2] = 1.5
     test = np.zeros(n, bool)
     test[::7] = True
+    if loss == "squared_error" and weighting == "balanced":
+        weighting = "uniform"  # there are no classes to balance
     weights: Any = rng.uniform(0.2, 2.0, n) if weighting == "given" else weighting
     problem = Problem.of(X, y, k=k, lam=lam, loss=loss, weights=weights, test=test)
     given = weights if weighting == "given" else None
@@ -69,8 +71,7 @@ class Case:
 
     @functools.cached_property
     def rows(self) -> Rows:
-        problem = self.problem
-        return Rows(problem.y, problem.weights, problem.loss, problem.lam)
+        return self.problem.rows
 
     def fits(self, supports: np.ndarray) -> Fits:
         every = np.arange(self.problem.d)
@@ -273,7 +274,8 @@ def test_true_claims_are_accepted(loss: str, weighting: str, builder: str, tmp_p
         )
         assert verdict.gap == pytest.approx((verdict.upper - lower) / verdict.upper)
         assert (verdict.k, verdict.scope, verdict.columns) == (3, "all columns", 7)
-        assert (verdict.loss, verdict.weighting, verdict.lam) == (loss, weighting, 0.05)
+        own = case.problem.data.weighting
+        assert (verdict.loss, verdict.weighting, verdict.lam) == (loss, own, 0.05)
         assert verdict.points == len(certificate.arrays["point_mu"])
         assert verdict.seconds > 0.0
     if builder == "enumerated":
@@ -377,11 +379,13 @@ def test_another_problem_is_refused(loss: str) -> None:
     case = small(loss)
     honest = enumerated(case, case.provable).certificate()
     others = [{"loss": other} for other in LOSSES if other != loss]
-    others += [{"lam": 0.04}, {"lam": 0.06}, {"weighting": "uniform"}, {"k": 2}, {"k": 4}]
+    own = case.problem.data.weighting
+    weighting = "balanced" if own == "uniform" else "uniform"
+    others += [{"lam": 0.04}, {"lam": 0.06}, {"weighting": weighting}, {"k": 2}, {"k": 4}]
     for header in others:
         assert not case.check(changed(honest, header)).valid, header
-    refused = verify(honest, case.X, case.y, test=case.options["test"], weights="uniform")
-    assert "weighting is 'balanced'" in refused.reason
+    refused = verify(honest, case.X, case.y, test=case.options["test"], weights=weighting)
+    assert f"weighting is '{own}'" in refused.reason
 
 
 def test_other_data_are_refused() -> None:
@@ -653,12 +657,20 @@ def exact_dual(
     below = sum((w[i] * a[i] for i in range(p, rows.n)), Fraction(0))
     least = min(above, below)
     scale = [least / total if total else Fraction(0) for total in (above, below)]
-    a = [value * scale[i >= p] for i, value in enumerate(a)]
+    if rows.loss == "squared_error":
+        mean = above / sum(w, Fraction(0))
+        a = [value - mean for value in a]
+    else:
+        a = [value * scale[i >= p] for i, value in enumerate(a)]
     sign = [1 if i < p else -1 for i in range(rows.n)]
     v = [
         sum((w[i] * a[i] * sign[i] * Fraction(float(z[i])) for i in range(rows.n)), Fraction(0))
         for z in Z
     ]
+    if rows.loss == "squared_error":
+        y = [Fraction(float(value)) for value in rows.y]
+        terms = (wi * (ai * yi - ai * ai / 2) for wi, ai, yi in zip(w, a, y, strict=True))
+        return sum(terms, Fraction(0)), v
     if rows.loss == "hinge":
         return sum((wi * ai for wi, ai in zip(w, a, strict=True)), Fraction(0)), v
     if rows.loss == "squared_hinge":
@@ -672,6 +684,17 @@ def exact_dual(
     return total, v
 
 
+def some_rows(
+    rng: np.random.Generator, n: int, positives: int, loss: str, lam: float
+) -> duals.Rows:
+    """Random weights; the first rows positive, or targets about 3."""
+    w = rng.uniform(0.1, 1.0, n)
+    if loss == "squared_error":
+        return duals.Rows(w / w.sum(), 3.0 + rng.standard_normal(n), n, loss, lam)
+    y = np.where(np.arange(n) < positives, 1.0, -1.0)
+    return duals.Rows(w / w.sum(), y, positives, loss, lam)
+
+
 def decimal(number: Fraction) -> Decimal:
     return Decimal(number.numerator) / Decimal(number.denominator)
 
@@ -681,16 +704,15 @@ def test_rounding_allowances_are_real_and_small(loss: str) -> None:
     """Against rational arithmetic (and 60 digits of ln): below the exact value, within 1e-12."""
     rng = np.random.default_rng(3)
     n, p, batch = 30, 4, 6
-    w = rng.uniform(0.1, 1.0, n)
-    rows = duals.Rows(w / w.sum(), 13, loss, 0.013)
+    rows = some_rows(rng, n, 13, loss, 0.013)
     Z = rng.standard_normal((p, n))
     Z[0] += 1e3
     scores = rng.standard_normal((batch, n)) * np.array(
         [[0.0], [0.1], [1.0], [3.0], [12.0], [40.0]]
     )
     dual = duals.box_point(rows, scores, np.full(batch, 1e-3))
-    assert (dual >= 0).all()
-    assert loss == "squared_hinge" or (dual <= 1).all()
+    assert loss == "squared_error" or (dual >= 0).all()
+    assert loss in ("squared_error", "squared_hinge") or (dual <= 1).all()
     found = duals.duals(rows, dual)
     norm, peak = np.linalg.norm(Z, axis=1) * (1 + 1e-14), np.abs(Z).max(axis=1)
     gain = duals.gains(found, found.u @ Z.T, norm, peak, rows.lam)
@@ -711,8 +733,7 @@ def test_rounding_allowances_are_real_and_small(loss: str) -> None:
 def test_an_unbalanced_point_is_charged_for_its_residual(loss: str) -> None:
     """Any point of the box bounds, whatever its residual: the exact point is the scaled one."""
     rng = np.random.default_rng(7)
-    w = rng.uniform(0.1, 1.0, 20)
-    rows = duals.Rows(w / w.sum(), 8, loss, 0.1)
+    rows = some_rows(rng, 20, 8, loss, 0.1)
     Z = rng.standard_normal((3, 20))
     norm, peak = np.linalg.norm(Z, axis=1) * (1 + 1e-14), np.abs(Z).max(axis=1)
     top = 4.0 if loss == "squared_hinge" else 1.0
@@ -735,7 +756,8 @@ def test_an_unbalanced_point_is_charged_for_its_residual(loss: str) -> None:
 @pytest.mark.parametrize("held", [True, False])
 def test_columns_of_z(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make(n=50)
-    source = data.Source(case.X, case.problem.data.y, case.problem.data.train, case.problem.weights)
+    of = case.problem
+    source = data.Source(case.X, of.data.y, of.data.train, of.weights, of.y > 0)
     if not held:
         monkeypatch.setattr(data, "HELD_BYTES", 0)
     monkeypatch.setattr(data, "BLOCK_BYTES", 8 * 7 * 9)
@@ -788,12 +810,13 @@ def test_columns_are_fixed_only_by_bounds_that_reach_the_claim() -> None:
     beta[supports[best]] = fits.beta[best].astype(np.float32)
     draft.points.append((beta, float(fits.intercept[best]), 0.0))
     draft.node(Kind.FIX, point=0, child=[1, -1])
-    source = data.Source(case.X, case.problem.data.y, case.problem.data.train, case.rows.w)
+    of = case.problem
+    source = data.Source(case.X, of.data.y, of.data.train, of.weights, of.y > 0)
     by = case.problem.data.by
     columns = data.Columns(source, by.mean, by.scale, np.arange(7))
     positive = case.problem.y > 0
     weights = np.concatenate([case.rows.w[positive], case.rows.w[~positive]])
-    rows = duals.Rows(weights, int(positive.sum()), "logistic", 0.1)
+    rows = duals.Rows(weights, np.sort(case.problem.y)[::-1], int(positive.sum()), "logistic", 0.1)
     scores = columns.scores(np.arange(7), beta[None]) + fits.intercept[best]
     point = duals.duals(rows, duals.box_point(rows, scores, np.zeros(1)))
     v = columns.correlations(point.u)
@@ -813,8 +836,7 @@ def test_columns_are_fixed_only_by_bounds_that_reach_the_claim() -> None:
 def test_the_objective_is_rounded_up(loss: str) -> None:
     rng = np.random.default_rng(4)
     n = 25
-    w = rng.uniform(0.1, 1.0, n)
-    rows = duals.Rows(w / w.sum(), 11, loss, 0.013)
+    rows = some_rows(rng, n, 11, loss, 0.013)
     Z, beta, b = rng.standard_normal((3, n)) * 5, rng.standard_normal(3), 0.3
     plain, above = duals.objective(rows, Z, beta, b)
     with localcontext() as context:
@@ -828,9 +850,14 @@ def test_the_objective_is_rounded_up(loss: str) -> None:
                 ),
                 Decimal(b),
             )
-            margin = margin if i < 11 else -margin
+            margin = margin if i < rows.positives else -margin
             slack = max(1 - margin, Decimal(0))
-            values = {"hinge": slack, "squared_hinge": slack * slack}
+            residual = Decimal(float(rows.y[i])) - margin
+            values = {
+                "hinge": slack,
+                "squared_hinge": slack * slack,
+                "squared_error": residual * residual / 2,
+            }
             value = (1 + (-margin).exp()).ln() if loss == "logistic" else values[loss]
             truth += Decimal(float(rows.w[i])) * value
     assert truth <= Decimal(above) <= truth * (1 + Decimal("1e-12"))

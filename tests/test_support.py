@@ -62,7 +62,8 @@ def dual_value(columns: np.ndarray, rows: Rows, a: np.ndarray) -> float:
 def rebuilt(columns: np.ndarray, rows: Rows, beta: np.ndarray, b: float, mu: float) -> np.ndarray:
     """The dual point that coefficients stand for."""
     margin = rows.y * (beta @ columns + b)
-    return repair_intercept(rows.loss.smoothed(mu).dual(margin[None]), rows.y, rows.w)[0]
+    dual = rows.loss.smoothed(mu).dual(margin[None])
+    return repair_intercept(dual, rows.y, rows.w, rows.loss)[0]
 
 
 def proves(columns: np.ndarray, rows: Rows, fits: Fits, gap: float = 1e-9) -> None:

@@ -191,7 +191,7 @@ def answer_json(run: Run, problem: Problem, result: Result) -> dict[str, Any]:
         "nodes": int(result.nodes),
         "solver_seconds": float(seconds),
         "proof_seconds": float(result.statistics.get("proof_seconds", 0.0)),
-        "rows": len(problem.y),
+        "rows": len(problem.weights),
         "columns": problem.d,
         "searched": int(result.candidates),
         "trace": [point_json(point) for point in result.trace],

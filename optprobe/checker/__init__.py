@@ -88,7 +88,8 @@ def verify(
         certificate: the certificate or the path of its file.
         X: rows x d activations as passed to `Problem.of`: the same type, shape and bytes;
             memory-mapped or not.
-        y: one label per row, any two values; the larger one is the positive class.
+        y: one label per row, any two values, the larger one being the positive class; the targets
+            if the certificate is for squared error.
         test: True on the rows that were held out.
         weights: "balanced", "uniform" or one number per row, where they were given; by default
             what the certificate says.
@@ -126,7 +127,7 @@ def _checked(
         verdict = replace(
             verdict, columns=len(arrays["scope"]), points=len(arrays["point_intercept"])
         )
-        source = source_of(X, y, test, weights, claim.weighting)
+        source = source_of(X, y, test, weights, claim)
         _check_data(source, claim, arrays)
         columns = Columns(source, arrays["mean"], arrays["scale"], arrays["scope"].astype(np.int64))
         rows = _rows(source, claim)
@@ -158,10 +159,10 @@ def _check_data(source: Source, claim: Claim, arrays: dict[str, np.ndarray]) -> 
 
 
 def _rows(source: Source, claim: Claim) -> Rows:
-    """Weights with the positive class first, as `Columns` orders the rows."""
-    positive = source.y[source.train] > 0
-    ordered = np.concatenate([source.weights[positive], source.weights[~positive]])
-    return Rows(ordered, int(positive.sum()), claim.loss, claim.lam)
+    """Weights and y with the positive rows first, as `Columns` orders them."""
+    positive, y = source.positive, source.y[source.train]
+    w, y = (np.concatenate([part[positive], part[~positive]]) for part in (source.weights, y))
+    return Rows(w, y, int(positive.sum()), claim.loss, claim.lam)
 
 
 def _upper(

@@ -45,12 +45,18 @@ def row_slices(rows: int, columns: int) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class Source:
-    """X and the signs of its rows; `train` are the training rows, `weights` theirs, sum 1."""
+    """X and its labels as -1/+1 or its targets; the training rows and their weights, sum 1.
+
+    Attributes:
+        y: -1 or +1 per row of X, the targets for squared error.
+        positive: which training rows have the sign +1: the positive class, all of them for targets.
+    """
 
     X: Shaped[Array, "rows d"]
     y: Float64[Array, "rows"]
     train: Int[Array, "n"]
     weights: Float64[Array, "n"]
+    positive: Bool[Array, "n"]
 
     def digest(self) -> str:
         """SHA-256 of X (type, shape, bytes in C order), y, training rows and weights."""
@@ -65,29 +71,48 @@ class Source:
         return hashed.hexdigest()
 
 
-def source_of(X: Any, y: Any, test: Any, weights: Any, weighting: str) -> Source:
+def source_of(X: Any, y: Any, test: Any, weights: Any, claim: Claim) -> Source:
     """X, y, split and weights as arrays; the certificate's weighting where none is passed.
+
+    Whether y should hold two classes or targets is for the certificate's loss to say.
 
     Raises:
         ValueError: X, y, test or weights cannot be what a probe is fitted to.
-        RefusedError: the certificate was made with weights that are not passed.
+        RefusedError: the certificate was made with weights that are not passed, or is for y of
+            the other kind.
     """
     X = _matrix(X)
     labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
     if labels.shape != (len(X),):
         raise ValueError(f"y has shape {labels.shape} but X has {len(X)} rows; one label a row")
-    found = np.unique(labels)
-    if len(found) != 2:
-        raise ValueError(f"y holds {len(found)} distinct label(s); a probe needs two")
-    sign = np.where(labels == found[1], 1.0, -1.0)
+    targets = claim.loss == "squared_error"
+    numbers = (_numbers if targets else _signs)(labels)
     held = np.zeros(len(X), bool) if test is None else np.asarray(test)
     if held.shape != (len(X),) or (held.dtype != bool and not np.isin(held, (0, 1)).all()):
         raise ValueError(f"test must be True (held out) or False for each of the {len(X)} rows")
     train = np.flatnonzero(~held.astype(bool))
-    positive = sign[train] > 0
-    if not positive.any() or positive.all():
+    positive = np.ones(len(train), bool) if targets else numbers[train] > 0
+    if not targets and (not positive.any() or positive.all()):
         raise ValueError("the training rows hold one class only; check y and test")
-    return Source(X, sign, train, _weights(weights, weighting, positive, train, len(X)))
+    found = _weights(weights, claim.weighting, positive, train, len(X))
+    return Source(X, numbers, train, found, positive)
+
+
+def _signs(labels: Shaped[Array, "rows"]) -> Float64[Array, "rows"]:
+    found = np.unique(labels)
+    if len(found) > 2:
+        raise RefusedError(f"the certificate is for two classes, y holds {len(found)} labels")
+    if len(found) < 2:
+        raise ValueError("y holds one label only; a probe needs two")
+    return np.where(labels == found[1], 1.0, -1.0)
+
+
+def _numbers(labels: Shaped[Array, "rows"]) -> Float64[Array, "rows"]:
+    if labels.dtype.kind not in "fiu":
+        raise RefusedError(f"the certificate is for numbers, y holds {labels.dtype}")
+    if not np.isfinite(labels).all():
+        raise ValueError("y holds NaN or infinity")
+    return labels.astype(np.float64)
 
 
 def _matrix(X: Any) -> Shaped[Array, "rows d"]:
@@ -192,7 +217,7 @@ class Columns:
         scale: Float64[Array, "d"],
         scope: Int[Array, "p"],
     ) -> None:
-        positive = source.y[source.train] > 0
+        positive = source.positive
         self._X, self._scope = source.X, scope
         self._mean, self._scale = mean[scope], scale[scope]
         self._train = np.concatenate([source.train[positive], source.train[~positive]])

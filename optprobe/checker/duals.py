@@ -1,10 +1,11 @@
-"""Dual points and objectives of the three losses, each number with its error on the safe side.
+"""Dual points and objectives of the four losses, each number with its error on the safe side.
 
     P(S) >= sum_i w_i H(a_i) - sum_{j in S} g_j,   g_j = v_j^2 / (2 lam),   v = Z^T (w a y)
     for a in the box with sum_i w_i a_i y_i = 0
 
 `rounding` says why what is computed here lies below the left number and above each right one.
-Rows are ordered with the positive class first.
+Rows are ordered with the positive class first; for squared error they all count as positive, and
+the margin is the score itself.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class Rows:
-    """Weights of the training rows, the first `positives` of class +1; loss and ridge."""
+    """Weights and y (-1/+1 or target) of the training rows, `positives` of sign +1; loss, ridge."""
 
     w: Float64[Array, "n"]
+    y: Float64[Array, "n"]
     positives: int
     loss: str
     lam: float
@@ -61,10 +63,16 @@ def box_point(
 ) -> Float64[Array, "batch n"]:
     """a(m) at m = y * scores, clipped into the box, the heavier class scaled down.
 
-    Whatever is returned is a member of the box; its residual is measured afterwards.
+    For squared error, which has no box, y - scores less their weighted mean. Whatever is returned
+    is a member of the box; its residual is measured afterwards.
     """
     margin = scores.copy()
     margin[:, rows.positives :] *= -1.0
+    if rows.loss == "squared_error":
+        dual = np.subtract(rows.y, margin, out=margin)
+        dual[np.isnan(dual)] = 0.0
+        dual -= (dual @ rows.w / rows.w.sum())[:, None]
+        return dual
     if rows.loss == "logistic":
         dual = np.exp(margin, out=margin)
         dual += 1.0
@@ -87,16 +95,22 @@ def box_point(
 
 
 def duals(rows: Rows, dual: Float64[Array, "batch n"]) -> Duals:
-    """Value and residual of points of the box (sections 1 and 2 of `rounding`)."""
+    """Value and residual of points of the box (sections 1, 2 and 5 of `rounding`)."""
     growth = gamma(rows.n + 32)
     u = dual * rows.w
-    above, below = _blocked(u[:, : rows.positives]), _blocked(u[:, rows.positives :])
     value, absolute = _entropy(rows, dual, u)
-    short = gamma(rows.n // BLOCK + BLOCK + 32)
-    rho = np.abs(above - below) + short * (above + below) + rows.n * TINY
-    heavier = np.maximum(above, below) * (1.0 - short)
-    fall = np.where(rho < heavier, rho / heavier, 1.0) * absolute * (1.0 + growth)
     error = growth * absolute + rows.n * TINY
+    short = gamma(rows.n // BLOCK + BLOCK + 32)
+    if rows.loss == "squared_error":
+        rho = np.abs(_blocked(u)) + short * _blocked(np.abs(u)) + rows.n * TINY
+        size = (rows.w @ np.abs(rows.y)) * (1.0 + growth) + rows.n * TINY
+        fall = rho / (rows.w.sum() * (1.0 - growth)) * size
+        error += rows.n * TINY * np.abs(rows.y).max()
+    else:
+        above, below = _blocked(u[:, : rows.positives]), _blocked(u[:, rows.positives :])
+        rho = np.abs(above - below) + short * (above + below) + rows.n * TINY
+        heavier = np.maximum(above, below) * (1.0 - short)
+        fall = np.where(rho < heavier, rho / heavier, 1.0) * absolute * (1.0 + growth)
     if rows.loss == "logistic":
         error += 64.0 * U * rows.w.sum() * UP
     low = value - (fall + error) * UP - 4.0 * U * np.abs(value)
@@ -121,6 +135,9 @@ def _entropy(rows: Rows, dual: Array, u: Array) -> tuple[Array, Array]:
         rest *= rows.w
         value -= np.einsum("bn,bn->b", rest, logarithm)
         return value, value
+    if rows.loss == "squared_error":
+        square = 0.5 * np.einsum("bn,bn->b", u, dual)
+        return u @ rows.y - square, np.abs(u) @ np.abs(rows.y) + square
     first = u.sum(axis=1)
     if rows.loss == "hinge":
         return first, first
@@ -161,10 +178,14 @@ def objective(
     margin = beta @ columns + intercept
     margin[rows.positives :] *= -1.0
     error = gamma(len(beta) + 8) * spread + (len(beta) + 1) * TINY
+    if rows.loss == "squared_error":
+        at = np.abs(rows.y - margin)
+        worst = np.nextafter(at + error, np.inf)
+    else:
+        at, worst = margin, np.nextafter(margin - error, -np.inf)
     ridge = 0.5 * rows.lam * _sum(beta * beta)
-    plain = _sum(rows.w * _loss(rows.loss, margin)) + ridge
-    shifted = np.nextafter(margin - error, -np.inf)
-    total = _sum(rows.w * _loss(rows.loss, shifted)) * (1.0 + gamma(64))
+    plain = _sum(rows.w * _loss(rows.loss, at)) + ridge
+    total = _sum(rows.w * _loss(rows.loss, worst)) * (1.0 + gamma(64))
     above = (total + ridge * (1.0 + gamma(16)) + rows.n * TINY) * UP
     return plain, above
 
@@ -177,6 +198,9 @@ def _sum(terms: Float64[Array, "n"]) -> float:
 
 
 def _loss(loss: str, margin: Float64[Array, "n"]) -> Float64[Array, "n"]:
+    """The loss of margins; for squared error, of distances to the target."""
+    if loss == "squared_error":
+        return 0.5 * margin * margin
     if loss == "logistic":
         return np.maximum(-margin, 0.0) + np.log1p(np.exp(-np.abs(margin)))
     slack = np.maximum(1.0 - margin, 0.0)

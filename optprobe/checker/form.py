@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-LOSSES = ("logistic", "hinge", "squared_hinge")
+LOSSES = ("logistic", "hinge", "squared_hinge", "squared_error")
 WEIGHTINGS = ("balanced", "uniform", "given")
 SCOPES = ("all columns", "these candidates")
 KINDS = (Kind.BOUNDED, Kind.BRANCH, Kind.ENUMERATED, Kind.FIX)
@@ -68,6 +68,8 @@ def claim_of(certificate: Certificate) -> Claim:
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
         raise RefusedError("header field 'data_sha256' must be 64 hexadecimal digits")
     columns = _whole(header, "columns", 2**31 - 1)
+    if header.get("loss") == "squared_error" and header.get("weighting") == "balanced":
+        raise RefusedError("squared_error has no classes whose weights could be balanced")
     return Claim(
         loss=_choice(header, "loss", LOSSES),
         lam=_number(header, "lam", positive=True),

@@ -11,7 +11,8 @@ which pays for the rounding of the allowances themselves. Underflow, gradual or 
 than TINY per operation.
 
 Data. Z is by definition the float64 rounding of (x - mean) / scale with the stored mean and scale;
-so are the weights w and the signs y what they are in float64. None of them carries an error.
+so are the weights w and the signs or targets y what they are in float64. None of them carries an
+error.
 
 A dual point. a(m) is computed with whatever error, clipped into the box of the loss and scaled per
 class; the float64 numbers a_i that come out lie in the box (NaN becomes 0) and are from here on the
@@ -31,14 +32,24 @@ exact dual point. What remains to bound is:
     rounded up.
  4. Gains. g_j = (|v_j| + its error)^2 / (2 lam), rounded up; sums of r gains have error
     gamma(r) times the sum.
+ 5. Squared error. There is no box and every sign is +1; its point is y - t less a computed mean,
+    again with whatever error. Of its residual r = sum w a only |r| <= rho is known, with rho =
+    |computed| + gamma(n / B + B) sum |w a|. With W = sum w, the point a - r / W satisfies the
+    condition exactly, and H(a) = a y - a^2/2 gives
+        sum w H(a - r/W) = sum w H(a) - (r/W) sum w y + r^2/(2 W) >= sum w H(a) - (rho/W) sum w |y|
+    while v_j moves by at most (rho / W) sum w |z_ij| <= rho max_i |z_ij|, as in 1. The sums of 2.
+    are sum w a y and sum w a^2/2: error gamma(n) E with E = sum |w a y| + sum w a^2/2, and an
+    underflow of w a costs TINY max |y|. Sections 3 and 4 hold as they are.
 
-So value - (1., 2.) is at most, and each g_j at least, the true number of a feasible dual point, and
-every difference value - sum g that is formed from them is charged gamma of its length times the sum
-of its absolute values.
+So value - (1., 2., 5.) is at most, and each g_j at least, the true number of a feasible dual point,
+and every difference value - sum g that is formed from them is charged gamma of its length times the
+sum of its absolute values.
 
 The incumbent. The margin m_i has error gamma(s) (sum_j |z_ij beta_j| + |b|); the loss does not
-increase, so its value at m_i minus that error is an upper bound; exp, log1p and the other
-operations of a loss add 64 u relative; `math.fsum` adds no more than one rounding.
+increase, so its value at m_i minus that error is an upper bound; squared error grows with the
+distance |y_i - m_i|, so its value at that distance plus the error is one. exp, log1p and the other
+operations of a loss, that distance among them, add 64 u relative; `math.fsum` adds no more than one
+rounding.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ def export(
     ] = "mps",
     loss: Annotated[str, typer.Option(help="logistic, hinge or squared_hinge.")] = "logistic",
     ridge: Annotated[float, typer.Option(help="Ridge strength, > 0.")] = 0.1,
-    weights: Annotated[str, typer.Option(help="balanced, uniform or given.")] = "balanced",
+    weights: Annotated[
+        str | None, typer.Option(help="balanced (the default), uniform or given.")
+    ] = None,
     candidates: Annotated[
         str, typer.Option(help="Columns of the model: all, or the best N by a prefilter.")
     ] = "all",
@@ -45,6 +47,7 @@ def export(
     """
     mistakes = (ValueError, TypeError, ModuleNotFoundError, OSError, RuntimeError)
     with common.stoppable(), common.bad_input(*mistakes):
+        from formulations.parts import checked
         from optprobe import export as job
         from optprobe import files
         from optprobe.prefilter import best_columns
@@ -54,13 +57,15 @@ def export(
             raise ValueError(f"--format {format}: choose one of {', '.join(job.FORMATS)}")
         wanted, limits = common.parse_candidates(candidates), Limits(time_s=time_limit)
         problem = files.read(data).problem(k=k, lam=ridge, loss=loss, weights=weights)
+        checked(problem, None, formulation, job.get_formulation(formulation).LOSSES)
         columns = problem.usable if wanted is None else best_columns(problem, wanted)
         suffix = "py" if format == "pyomo" else format
         path = out or Path(f"{data.stem}.k{k}.{formulation}.{suffix}")
         if path.suffix != f".{suffix}":
             raise ValueError(f"--out {path}: a file of format {format} ends in .{suffix}")
         if format == "pyomo":
-            written = job.write_script(problem, columns, formulation, path, data, weights)
+            weighting = problem.data.weighting
+            written = job.write_script(problem, columns, formulation, path, data, weighting)
         else:
             cuts = formulation == job.MASTER
             points = job.cuts_of_a_solve(problem, columns, limits) if cuts else ()

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from optprobe.metrics import Metrics
+    from optprobe.metrics import Metrics, TargetMetrics
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Result
 
@@ -67,14 +67,15 @@ class Output:
             result: the answer.
             more: further keys of the record.
         """
-        from optprobe.metrics import held_out
+        from optprobe.metrics import held_out, held_out_targets
 
         path = size = None
         if result.certificate is not None and self.certificates is not None:
             path = self.certificates / f"{self.name}.k{result.k}.npz"
             result.certificate.write(path)
             size = path.stat().st_size
-        metrics = held_out(problem, result.support, result.beta, result.intercept)
+        judge = held_out if problem.data.labels else held_out_targets
+        metrics = judge(problem, result.support, result.beta, result.intercept)
         entry = record(problem, result, metrics)
         entry["certificate"] = None if path is None else {"path": str(path), "bytes": size}
         self.records.append(entry | finite(more))
@@ -111,7 +112,9 @@ def _try(path: Path) -> None:
     path.unlink()
 
 
-def record(problem: Problem, result: Result, metrics: Metrics | None) -> dict[str, Any]:
+def record(
+    problem: Problem, result: Result, metrics: Metrics | TargetMetrics | None
+) -> dict[str, Any]:
     """A result as plain JSON values; what is infinite or undefined is null."""
     support = [int(j) for j in result.support]
     return finite(

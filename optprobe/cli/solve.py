@@ -28,11 +28,17 @@ def solve(
         ),
     ],
     k: Annotated[str, typer.Option(help="Cardinality: 3, a range 1:8 or a list 1,2,4.")],
-    loss: Annotated[str, typer.Option(help="logistic, hinge or squared_hinge.")] = "logistic",
+    loss: Annotated[
+        str, typer.Option(help="logistic, hinge or squared_hinge; squared_error for numbers.")
+    ] = "logistic",
     ridge: Annotated[float, typer.Option(help="Ridge strength, > 0.")] = 0.1,
     weights: Annotated[
-        str, typer.Option(help="balanced, uniform or given (the file's array 'weights').")
-    ] = "balanced",
+        str | None,
+        typer.Option(
+            help="balanced, uniform or given (the file's array 'weights'); by default balanced, "
+            "or uniform for squared_error."
+        ),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(

@@ -237,14 +237,19 @@ def _margin(problem: Problem, roundoff: float, upper: float) -> float:
     mu makes of the margins' rounding (`support.STORED_MU`). A matrix that holds Z in float32 is
     off by 2^-24 of each entry, so that v_j moves by that much of ||w a||_2 ||z_j||_2 <= 1 at most,
     and its gain by v_j / lam <= (2 value / lam)^(1/2) times that; of both, a generous multiple.
-    The checker decides: too small a margin costs a certificate, never a false claim.
+    Residuals of targets are of the size of their spread instead of 1, and are multiplied with the
+    targets themselves. The checker decides: too small a margin costs a certificate, never a false
+    claim.
     """
-    hinge = problem.loss_name == "hinge"
-    products = 32.0 * (len(problem.y) + 100) * DOUBLE * (1.0 + 1.0 / problem.lam)
+    hinge, rows = problem.loss_name == "hinge", problem.rows
+    spread = rows.spread
+    terms = spread * (rows.size + spread / rows.lam)
+    products = 32.0 * (len(rows.w) + 100) * DOUBLE * terms
     double = products + (STORED_MU * upper if hinge else 0.0)
     if roundoff <= DOUBLE:
         return double
-    return double + roundoff * (16.0 * (1.0 + problem.lam**-0.5) + (100.0 if hinge else 0.0))
+    single = 16.0 * (1.0 + rows.lam**-0.5) + (100.0 if hinge else 0.0)
+    return double + roundoff * spread * spread * single
 
 
 def _source_columns(

@@ -87,7 +87,7 @@ class CutPool:
         rows, used = self.rows, np.flatnonzero(s > NEGLIGIBLE)
         start = np.append(s[used] * self._v[used] / rows.lam, self._intercept)
         fit = fit_fraction(self.matrix.columns(used), s[used], rows, start)
-        dual = repair_intercept(fit.dual[None], rows.y, rows.w)
+        dual = repair_intercept(fit.dual[None], rows.y, rows.w, rows.loss)
         self._v = self.matrix.correlations(dual * (rows.w * rows.y))[0]
         self._intercept = fit.intercept
         value = float((rows.loss.conjugate(dual) @ rows.w)[0])

@@ -78,7 +78,7 @@ def fit_support(
         chunk.dual,
         chunk.mu,
         chunk.lower,
-        repair_intercept(chunk.point, rows.y, rows.w),
+        repair_intercept(chunk.point, rows.y, rows.w, rows.loss),
     )
 
 

@@ -77,7 +77,7 @@ class ChunkFits:
 
 def dual_value(gathered: Array, dual: Array, rows: Rows) -> Array:
     """sum w H(a) - ||v_S||^2 / (2 lam) after the intercept repair of `bounds.py`."""
-    repaired = repair_intercept(dual, rows.y, rows.w)
+    repaired = repair_intercept(dual, rows.y, rows.w, rows.loss)
     v = row_dots(gathered, repaired * rows.w)[:, :-1]
     return rows.loss.conjugate(repaired) @ rows.w - np.sum(v * v, axis=1) / (2.0 * rows.lam)
 
