@@ -264,8 +264,9 @@ class _State:
         ahead = last.copy()
         momentum = np.ones(len(live), np.float32)
         for _ in range(STEPS):
-            weighted = smooth.dual(ahead @ self.single) * w
-            moved = ahead + rate * (weighted @ self.single.T)
+            with np.errstate(invalid="ignore"):  # some float32 kernels flag lanes past the array
+                weighted = smooth.dual(ahead @ self.single) * w
+                moved = ahead + rate * (weighted @ self.single.T)
             new = moved.copy()
             shrunk, _ = support_norm_prox(moved[:, :-1], free, remaining, rho)
             new[:, :-1] = np.where(forced, moved[:, :-1] / (1.0 + rho), shrunk)
@@ -275,6 +276,8 @@ class _State:
             pull = ((momentum - 1.0) / following)[:, None]
             ahead = new + pull * (new - last)
             last, momentum = new, following
+        if not np.isfinite(last).all():
+            return
         full = np.zeros((len(live), self.beta.shape[1]))
         full[:, self.indices] = last[:, :-1]
         self.beta[live] = full
