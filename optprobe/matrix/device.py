@@ -99,12 +99,12 @@ class DeviceMatrix:
         return (self._tensor(duals).float() @ self.transposed.T).double().cpu().numpy()
 
     def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
-        """sum_i weights_i z_ij^2, in float32 on the device, a block of columns at a time."""
-        out = np.empty((len(weights), len(self.transposed)))
-        given = self._tensor(weights).float()
+        """u (Z o Z), in float32 on the device, a block of columns at a time."""
+        found = np.empty((len(weights), len(self.transposed)))
+        left = self._tensor(weights).float()
         for part in row_slices(*self.transposed.shape):
-            out[:, part] = (given @ self.transposed[part].square().T).double().cpu().numpy()
-        return out
+            found[:, part] = (left @ self.transposed[part].square().T).double().cpu().numpy()
+        return found
 
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Z_J^T in float64, on the host."""

@@ -43,7 +43,7 @@ class DesignMatrix(Protocol):
         ...
 
     def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
-        """The diagonal of Z^T diag(weights) Z for a batch of row weights >= 0."""
+        """u (Z o Z): the weighted sums of squares of every column."""
         ...
 
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:

@@ -60,7 +60,7 @@ class StreamedMatrix:
         return out
 
     def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
-        """sum_i weights_i z_ij^2, one pass."""
+        """u (Z o Z), one pass."""
         out = np.zeros((len(weights), len(self.kept)))
         for part in row_slices(len(self.train), self.source.shape[1]):
             out += weights[:, part] @ self._block(part, self.kept) ** 2
