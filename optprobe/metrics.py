@@ -1,11 +1,11 @@
 """How well scores s_i = z_i . beta + b tell two classes apart on held-out rows.
 
-    F1                  2 tp / (2 tp + fp + fn), positive where s > 0
-    balanced accuracy   (tp / P + tn / N) / 2
-    ROC-AUC             P(s+ > s-) + P(s+ = s-) / 2 over pairs of rows, one of each class
-    average precision   sum over thresholds of (recall_t - recall_t-1) precision_t
+    F1, MCC, balanced accuracy              of the calls "positive where s > 0"
+    ROC-AUC, average precision, PR-AUC      over all thresholds
 
-All as scikit-learn computes them, rows unweighted, with numpy alone.
+with the formulas of `confusion.py`, as scikit-learn computes them (PR-AUC is the trapezoid rule on
+its precision-recall curve). Rows are unweighted unless weights are given; a weight of 2 counts a
+row twice, which is how the bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe import confusion
 from optprobe.problem import Problem
 
 Array = np.ndarray
@@ -23,12 +24,17 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Metrics:
-    """Scores of one probe on one set of rows, all in [0, 1], larger is better."""
+    """Scores of one probe on one set of rows, larger is better.
+
+    The MCC lies in [-1, 1], all others in [0, 1].
+    """
 
     f1: float
     balanced_accuracy: float
     roc_auc: float
     average_precision: float
+    pr_auc: float
+    mcc: float
 
 
 class Curve(NamedTuple):
@@ -64,64 +70,64 @@ def held_out(
     return evaluate(y, scores(problem, support, beta, intercept, rows))
 
 
-def evaluate(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> Metrics:
-    """All metrics of scores against labels -1/+1, both of which must occur."""
-    _check(y, score)
-    return Metrics(
-        f1(y, score),
-        balanced_accuracy(y, score),
-        roc_auc(y, score),
-        average_precision(y, score),
-    )
+def evaluate(
+    y: Float64[Array, "r"],
+    score: Float64[Array, "r"],
+    weights: Float64[Array, "r"] | None = None,
+) -> Metrics:
+    """All metrics of scores against labels.
+
+    Args:
+        y: -1 or +1 per row; both must occur, with a weight above 0.
+        score: one finite number per row.
+        weights: one >= 0 per row; None counts every row once.
+
+    Raises:
+        ValueError: arrays that disagree, NaN or infinity, negative weights, one class only.
+    """
+    each = np.ones((1, len(y))) if weights is None else weights[None]
+    found = evaluate_weighted(y, score, each)
+    return Metrics(**{name: float(values[0]) for name, values in found.items()})
 
 
-def f1(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> float:
-    """2 tp / (2 tp + fp + fn) at s > 0."""
-    positive, called = y > 0, score > 0
-    hits = int((positive & called).sum())
-    return 2 * hits / (int(positive.sum()) + int(called.sum()))
-
-
-def balanced_accuracy(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> float:
-    """Mean of the two classes' recalls at s > 0."""
-    positive, called = y > 0, score > 0
-    return float((called[positive].mean() + (~called[~positive]).mean()) / 2)
-
-
-def roc_auc(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> float:
-    """(sum of the positives' ranks - P (P+1) / 2) / (P N), ties sharing their mean rank."""
-    positive = y > 0
-    _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    rank = (last - 0.5 * (count - 1))[inverse]
-    above = int(positive.sum())
-    below = len(y) - above
-    return float((rank[positive].sum() - above * (above + 1) / 2) / (above * below))
+def evaluate_weighted(
+    y: Float64[Array, "r"], score: Float64[Array, "r"], weights: Float64[Array, "batch r"]
+) -> dict[str, Float64[Array, "batch"]]:
+    """`evaluate` under every row of weights, by the names of `Metrics`; sorts once."""
+    _check(y, score, weights)
+    table = confusion.table(y, score, weights)
+    stairs = confusion.staircase(y, score, weights)
+    return {
+        "f1": confusion.f1(table),
+        "balanced_accuracy": confusion.balanced_accuracy(table),
+        "roc_auc": confusion.roc_auc(stairs),
+        "average_precision": confusion.average_precision(stairs),
+        "pr_auc": confusion.pr_auc(stairs),
+        "mcc": confusion.mcc(table),
+    }
 
 
 def precision_recall(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> Curve:
     """Precision and recall at every distinct score, thresholds increasing."""
-    _check(y, score)
-    threshold, inverse = np.unique(score, return_inverse=True)
-    hits = np.bincount(inverse, y > 0, len(threshold))
-    calls = np.bincount(inverse, minlength=len(threshold)).astype(float)
-    hits, calls = (np.cumsum(part[::-1])[::-1] for part in (hits, calls))
-    precision = np.append(hits / calls, 1.0)
-    recall = np.append(hits / hits[0], 0.0)
-    return Curve(precision, recall, threshold)
+    unweighted = np.ones((1, len(y)))
+    _check(y, score, unweighted)
+    stairs = confusion.staircase(y, score, unweighted)
+    precision = confusion.precision(stairs)[0, ::-1]
+    recall = stairs.hits[0, ::-1] / stairs.hits[0, -1]
+    return Curve(np.append(precision, 1.0), np.append(recall, 0.0), np.unique(score))
 
 
-def average_precision(y: Float64[Array, "r"], score: Float64[Array, "r"]) -> float:
-    """The step-wise area under the precision-recall curve."""
-    curve = precision_recall(y, score)
-    return float(-np.diff(curve.recall) @ curve.precision[:-1])
-
-
-def _check(y: Array, score: Array) -> None:
-    """Both classes present, one finite score per row."""
+def _check(y: Array, score: Array, weights: Array) -> None:
+    """Both classes present, one finite score per row, no negative weight."""
     if y.shape != score.shape or y.ndim != 1:
         raise ValueError(f"{y.shape} labels but {score.shape} scores; pass one score a row")
+    if weights.shape[1:] != y.shape:
+        raise ValueError(f"{weights.shape[1:]} weights but {y.shape} labels; pass one a row")
     if not np.isfinite(score).all():
         raise ValueError("the scores hold NaN or infinity")
-    if not (y > 0).any() or not (y < 0).any():
-        raise ValueError("the rows hold one class only; these metrics compare two")
+    if not np.isfinite(weights).all() or (weights < 0.0).any():
+        raise ValueError("weights must be finite and not negative")
+    positive = y > 0
+    for side in (positive, ~positive):
+        if not side.any() or not (weights[:, side].sum(axis=1) > 0.0).all():
+            raise ValueError("the rows hold one class only; these metrics compare two")

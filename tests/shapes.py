@@ -15,6 +15,7 @@ MODULES = (
     "prefilter",
     "heuristics",
     "engine.enumeration",
+    "confusion",
     "metrics",
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from sklearn import metrics as reference
@@ -31,6 +33,41 @@ def test_metrics_agree_with_scikit_learn(seed):
     assert found.roc_auc == pytest.approx(reference.roc_auc_score(y, score))
     expected = reference.average_precision_score(y, score)
     assert found.average_precision == pytest.approx(expected)
+    precision, recall, _ = reference.precision_recall_curve(y, score)
+    assert found.pr_auc == pytest.approx(reference.auc(recall, precision))
+    assert found.mcc == pytest.approx(reference.matthews_corrcoef(y, called))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_weighted_metrics_agree_with_scikit_learn(seed):
+    y, score = labelled_scores(seed)
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(0, 3, len(y)) * rng.choice([1.0, 0.7])
+    weights[:2] = 1.0  # one row of each class
+    called = np.where(score > 0, 1.0, -1.0)
+    found = metrics.evaluate(y, score, weights)
+    w = {"sample_weight": weights}
+    assert found.f1 == pytest.approx(reference.f1_score(y, called, zero_division=0.0, **w))
+    assert found.balanced_accuracy == pytest.approx(
+        reference.balanced_accuracy_score(y, called, **w)
+    )
+    assert found.roc_auc == pytest.approx(reference.roc_auc_score(y, score, **w))
+    assert found.average_precision == pytest.approx(
+        reference.average_precision_score(y, score, **w)
+    )
+    precision, recall, _ = reference.precision_recall_curve(y, score, **w)
+    assert found.pr_auc == pytest.approx(reference.auc(recall, precision))
+    assert found.mcc == pytest.approx(reference.matthews_corrcoef(y, called, **w))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_weight_of_two_counts_a_row_twice(seed):
+    y, score = labelled_scores(seed)
+    times = np.random.default_rng(seed).integers(0, 3, len(y))
+    times[:2] = 1
+    repeated = np.repeat(np.arange(len(y)), times)
+    weighted = astuple(metrics.evaluate(y, score, times.astype(float)))
+    assert weighted == pytest.approx(astuple(metrics.evaluate(y[repeated], score[repeated])))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -46,7 +83,7 @@ def test_precision_recall_agrees_with_scikit_learn(seed):
 def test_constant_scores_are_chance():
     y = np.array([1.0, 1.0, -1.0, -1.0, -1.0])
     found = metrics.evaluate(y, np.zeros(5))
-    assert found == metrics.Metrics(0.0, 0.5, 0.5, 0.4)
+    assert found == metrics.Metrics(0.0, 0.5, 0.5, 0.4, 0.7, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +97,20 @@ def test_constant_scores_are_chance():
 def test_senseless_scores_are_refused(y, score, message):
     with pytest.raises(ValueError, match=message):
         metrics.evaluate(np.array(y), np.array(score))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, 1.0], "pass one a row"),
+        ([1.0, -1.0, 1.0], "not negative"),
+        ([0.0, 0.0, 1.0], "one class only"),
+    ],
+)
+def test_senseless_weights_are_refused(weights, message):
+    y = np.array([1.0, 1.0, -1.0])
+    with pytest.raises(ValueError, match=message):
+        metrics.evaluate(y, np.arange(3.0), np.array(weights))
 
 
 def split_problem(test: np.ndarray | None, y: np.ndarray) -> Problem:
