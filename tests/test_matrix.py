@@ -132,7 +132,11 @@ def agrees(matrix: DesignMatrix, Z: np.ndarray, accuracy: float) -> None:
     assert matrix.columns(columns).flags.c_contiguous
     same(matrix.scores(columns, beta), beta @ part.T)
     same(matrix.scores(columns[:0], beta[:, :0]), np.zeros((4, n)))
+    run = np.arange(d // 3, d)  # consecutive columns, several blocks of them
+    wide = rng.standard_normal((2, len(run)))
+    same(matrix.scores(run, wide), wide @ Z[:, run].T)
     same(matrix.correlations(duals), duals @ Z)
+    same(matrix.squares(duals), duals @ (Z * Z))
     same(matrix.gram(columns, weights), part.T @ (weights[:, None] * part))
 
 

@@ -46,8 +46,15 @@ class DenseMatrix:
     def scores(
         self, columns: Int[Array, "p"], beta: Float64[Array, "batch p"]
     ) -> Float64[Array, "batch n"]:
-        """beta Z_J^T, in float64."""
-        return beta @ self.columns(columns)
+        """beta Z_J^T, in float64; consecutive columns are not copied."""
+        first, size = (int(columns[0]), len(columns)) if len(columns) else (0, 0)
+        if not np.array_equal(columns, np.arange(first, first + size)):
+            return beta @ self.columns(columns)
+        out = np.zeros((len(beta), self.transposed.shape[1]))
+        for part in row_slices(size, self.transposed.shape[1]):
+            block = self.transposed[first + part.start : first + part.stop]
+            out += beta[:, part] @ block.astype(np.float64, copy=False)
+        return out
 
     def correlations(self, duals: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
         """u Z, accumulated in float64 (a block of columns at a time where Z is float32)."""
@@ -56,6 +63,14 @@ class DenseMatrix:
         out = np.empty((len(duals), len(self.transposed)))
         for part in row_slices(*self.transposed.shape):
             out[:, part] = duals @ self.transposed[part].astype(np.float64).T
+        return out
+
+    def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
+        """u (Z o Z), a block of columns at a time."""
+        out = np.empty((len(weights), len(self.transposed)))
+        for part in row_slices(*self.transposed.shape):
+            block = self.transposed[part].astype(np.float64, copy=False)
+            out[:, part] = weights @ (block * block).T
         return out
 
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:

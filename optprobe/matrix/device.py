@@ -98,6 +98,14 @@ class DeviceMatrix:
         """u Z, in float32 on the device."""
         return (self._tensor(duals).float() @ self.transposed.T).double().cpu().numpy()
 
+    def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
+        """u (Z o Z), in float32 on the device, a block of columns at a time."""
+        found = np.empty((len(weights), len(self.transposed)))
+        left = self._tensor(weights).float()
+        for part in row_slices(*self.transposed.shape):
+            found[:, part] = (left @ self.transposed[part].square().T).double().cpu().numpy()
+        return found
+
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Z_J^T in float64, on the host."""
         return self.transposed[self._tensor(columns)].double().cpu().numpy()

@@ -42,6 +42,10 @@ class DesignMatrix(Protocol):
         """u Z: the correlation of every column with a batch of row weightings (u = w a y)."""
         ...
 
+    def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
+        """u (Z o Z): the weighted sums of squares of every column."""
+        ...
+
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Z_J^T in float64, one contiguous row per column of Z."""
         ...

@@ -59,6 +59,13 @@ class StreamedMatrix:
             out += duals[:, part] @ self._block(part, self.kept)
         return out
 
+    def squares(self, weights: Float64[Array, "batch n"]) -> Float64[Array, "batch d"]:
+        """u (Z o Z), one pass."""
+        out = np.zeros((len(weights), len(self.kept)))
+        for part in row_slices(len(self.train), self.source.shape[1]):
+            out += weights[:, part] @ self._block(part, self.kept) ** 2
+        return out
+
     def columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Z_J^T, one pass."""
         out = np.empty((len(columns), len(self.train)))
