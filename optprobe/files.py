@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from optprobe.problem import Problem
 
@@ -120,6 +120,21 @@ def read(path: str | Path) -> Activations:
     return Activations(
         arrays["X"], arrays["y"], names, arrays.get("test"), groups, arrays.get("weights")
     )
+
+
+def read_mask(path: str | Path) -> Bool[Array, "rows"]:
+    """The held-out rows that `optprobe curve` drew for a file without any; never unpickled.
+
+    Raises:
+        InputError: no such file, or it does not hold one boolean a row.
+    """
+    try:
+        mask = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a .npy file ({error})") from error
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.ndim != 1:
+        raise InputError(f"{path} must hold one boolean a row, True on held-out rows")
+    return mask
 
 
 def _names(path: Path, names: Array) -> tuple[str, ...]:

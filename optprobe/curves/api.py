@@ -72,6 +72,50 @@ def curve(
     Warns:
         RuntimeWarning: a support below a verified lower bound, which would be a defect of ours.
     """
+    job = prepare(
+        problem,
+        ks,
+        methods=methods,
+        exact=exact,
+        limits=limits,
+        refit_lam=refit_lam,
+        resamples=resamples,
+        level=level,
+        random_seeds=random_seeds,
+        seed=seed,
+        threads=threads,
+        name=name,
+        out=out,
+        log=log,
+    )
+    for point in job.points():
+        if observe is not None:
+            observe(point)
+    return job.curve()
+
+
+def prepare(
+    problem: Problem,
+    ks: Sequence[int],
+    *,
+    methods: str | Sequence[str] = "default",
+    exact: Sequence[int] | None = None,
+    limits: Limits | None = None,
+    refit_lam: float | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    random_seeds: int = 5,
+    seed: int = 0,
+    threads: int | None = None,
+    name: str = "probe",
+    out: Path | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Job:
+    """The work of `curve`, its arguments checked and its folder opened, before any of it is done.
+
+    Raises:
+        ValueError: as `curve`.
+    """
     heuristics, missing = chosen(methods, problem.loss_name)
     limits = limits or Limits()
     wanted = tuple(sorted({int(k) for k in ks}))
@@ -87,7 +131,7 @@ def curve(
         seed=seed,
         random_seeds=random_seeds,
     )
-    job = Job(
+    return Job(
         problem,
         settings,
         heuristics,
@@ -98,7 +142,3 @@ def curve(
         threads=threads,
         log=log,
     )
-    for point in job.points():
-        if observe is not None:
-            observe(point)
-    return job.curve()

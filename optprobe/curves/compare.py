@@ -61,11 +61,11 @@ def compare(point: Point, best: Point, exact: Point | None, scorer: Scorer) -> C
         reference, regret = "lower bound", max(point.objective / solve.lower - 1.0, 0.0)
     held, inside = set(point.support), set(best.support)
     known = point.against
-    difference = (
-        known.f1_difference
-        if known is not None and known.best == best.support
-        else scorer.difference(best, point)
-    )
+    difference = None
+    if known is not None and known.best == best.support:
+        difference = known.f1_difference
+    elif point.kind != "control":
+        difference = scorer.difference(best, point)
     union = held | inside
     overlap = len(held & inside) / len(union) if union else 1.0
     return Comparison(reference, regret, overlap, difference, best.support)

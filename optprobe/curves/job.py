@@ -1,4 +1,4 @@
-"""The work behind a curve, one record at a time: heuristics, exact solves, controls, comparisons."""
+"""The work behind a curve, record by record: heuristics, exact solves, controls, comparisons."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STARTS = 3
 """Supports per k that an exact solve begins from."""
 
 NOISE = "greedy"
-"""What fits the shuffled labels: an exact solve of noise is hard, and no better on the test rows."""
+"""What fits the shuffled labels: an exact solve of noise is hard, and scores no better."""
 
 
 class Job:
@@ -100,12 +100,19 @@ class Job:
         return Curve(
             facts=self.facts,
             settings=self.settings,
-            points=tuple(self.store.points.values()),
+            points=tuple(sorted(self.store.points.values(), key=self._order)),
             stopped={path: why for path, why in self.store.stopped.items() if why is not None},
             missing=self.missing,
             no_test=self.scorer.no_test,
             complete=not self.interrupted,
         )
+
+    def _order(self, point: Point) -> tuple[int, int, str, int, int]:
+        """Heuristics as they were asked for, others that the folder holds, exact, controls."""
+        names = [heuristic.name for heuristic in self.heuristics]
+        asked = names.index(point.method) if point.method in names else len(names)
+        kind = ("heuristic", "exact", "control").index(point.kind)
+        return kind, asked, point.method, point.k, point.seed
 
     def _available(self, heuristic: Heuristic) -> Iterator[Point]:
         """One heuristic's points, none if its package is missing."""
@@ -267,7 +274,7 @@ class Job:
         return [point for point in held if point.k == k and point.comparable and not point.solve]
 
     def _settle(self) -> None:
-        """Compare every point with the best of its k; what has not changed is not computed again."""
+        """Compare every point with the best of its k; a difference that is known is kept."""
         for k in self.settings.ks:
             others = self._at(k)
             exact = self.store.points.get(("exact", EXACT, k, 0))

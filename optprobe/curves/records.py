@@ -105,7 +105,8 @@ class Comparison:
         reference: what the regret is against.
         regret: objective / reference - 1, None without a certified number to compare with.
         overlap: |S & B| / |S | B|, B the best support known (Jaccard).
-        f1_difference: test F1 of the best support less that of this one, paired resamples.
+        f1_difference: test F1 of the best support less that of this one, paired resamples; not for
+            controls.
         best: B.
     """
 
@@ -114,6 +115,14 @@ class Comparison:
     overlap: float
     f1_difference: Estimate | None
     best: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, held: dict[str, Any]) -> Comparison:
+        """The comparison that `dataclasses.asdict` and JSON made plain values of."""
+        rebuilt: dict[str, Any] = {"best": tuple(held["best"])}
+        if held["f1_difference"] is not None:
+            rebuilt["f1_difference"] = Estimate(**held["f1_difference"])
+        return cls(**held | rebuilt)
 
 
 @dataclass(frozen=True)
@@ -169,19 +178,15 @@ class Point:
     @classmethod
     def from_json(cls, held: dict[str, Any]) -> Point:
         """The point that `dataclasses.asdict` and JSON made plain values of."""
-        held = dict(held)
-        for name in ("support", "names", "beta"):
-            held[name] = tuple(held[name])
-        if held["test"] is not None:
-            held["test"] = {name: Estimate(**value) for name, value in held["test"].items()}
-        if held["solve"] is not None:
-            held["solve"] = Solve(**held["solve"])
-        if held["against"] is not None:
-            against = dict(held["against"])
-            if against["f1_difference"] is not None:
-                against["f1_difference"] = Estimate(**against["f1_difference"])
-            held["against"] = Comparison(**against | {"best": tuple(against["best"])})
-        return cls(**held)
+        test, solve, against = held["test"], held["solve"], held["against"]
+        rebuilt: dict[str, Any] = {name: tuple(held[name]) for name in ("support", "names", "beta")}
+        if test is not None:
+            rebuilt["test"] = {metric: Estimate(**estimate) for metric, estimate in test.items()}
+        if solve is not None:
+            rebuilt["solve"] = Solve(**solve)
+        if against is not None:
+            rebuilt["against"] = Comparison.from_json(against)
+        return cls(**held | rebuilt)
 
 
 EXACT, RANDOM, SHUFFLED, DENSE = "exact", "random", "shuffled_labels", "dense"

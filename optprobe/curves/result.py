@@ -96,6 +96,13 @@ class Curve:
         """The exact point of a k: the best support known beside the verified lower bound."""
         return next((p for p in self.points if p.k == k and p.method == EXACT), None)
 
+    def gap(self, k: int) -> float | None:
+        """(best objective known - verified lower bound) / objective, None without a bound."""
+        exact = self.exact(k)
+        if exact is None or exact.solve is None or exact.solve.lower is None:
+            return None
+        return max(relative_gap(exact.objective, exact.solve.lower), 0.0)
+
     def of(self, method: str, kind: str = "heuristic") -> list[Point]:
         """One method's points in the order of k, then of seed."""
         found = (p for p in self.points if p.method == method and p.kind == kind)
@@ -130,9 +137,8 @@ class Curve:
         row |= {"support": list(point.support), "names": " ".join(point.names)}
         exact = self.exact(point.k)
         if exact is not None and exact.solve is not None and point.comparable:
-            lower = exact.solve.lower
-            gap = None if lower is None else relative_gap(exact.objective, lower)
-            row |= {"lower": lower, "gap": gap, "certified": exact.solve.certified}
+            row |= {"lower": exact.solve.lower, "gap": self.gap(point.k)}
+            row |= {"certified": exact.solve.certified}
         if point.solve is not None:
             row |= {key: getattr(point.solve, key) for key in SOLVE}
         if point.against is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import astuple, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -46,6 +47,7 @@ class Scorer:
     problem: Problem
     settings: Settings
     _known: dict[bytes, Scored] = field(default_factory=dict, repr=False)
+    _compared: dict[tuple[tuple[int, ...], ...], Estimate] = field(default_factory=dict, repr=False)
 
     @property
     def no_test(self) -> str | None:
@@ -89,16 +91,7 @@ class Scorer:
                 name: Estimate(value, None, None)
                 for name, value in zip(METRICS, astuple(evaluate(y, score)), strict=True)
             }
-        return _estimates(
-            bootstrap(
-                y,
-                score,
-                self._groups,
-                resamples=self.settings.resamples,
-                level=self.settings.level,
-                seed=self.settings.seed,
-            )
-        )
+        return _estimates(bootstrap(y, score, self._groups, **self._resampling))
 
     def difference(self, best: Point, other: Point) -> Estimate | None:
         """Test F1 of one support less that of another, on the same resamples."""
@@ -108,20 +101,20 @@ class Scorer:
             return Estimate(0.0, 0.0, 0.0)
         if best.test is None or other.test is None or best.test["f1"].low is None:
             return None
-        a, b = (
-            self._scores(np.array(point.support, int), np.array(point.beta), point.intercept)
-            for point in (best, other)
-        )
-        found = bootstrap_difference(
-            self._labels,
-            a,
-            b,
-            self._groups,
-            resamples=self.settings.resamples,
-            level=self.settings.level,
-            seed=self.settings.seed,
-        )
-        return _estimates(found)["f1"]
+        pair = best.support, other.support
+        if pair not in self._compared:
+            a, b = (
+                self._scores(np.array(point.support, int), np.array(point.beta), point.intercept)
+                for point in (best, other)
+            )
+            found = bootstrap_difference(self._labels, a, b, self._groups, **self._resampling)
+            self._compared[pair] = _estimates(found)["f1"]
+        return self._compared[pair]
+
+    @property
+    def _resampling(self) -> dict[str, Any]:
+        settings = self.settings
+        return {"resamples": settings.resamples, "level": settings.level, "seed": settings.seed}
 
     @property
     def _labels(self) -> Float64[Array, "m"]:

@@ -1,9 +1,9 @@
 """Records as they come, in memory and in a folder, so that an interruption loses nothing.
 
-    DIR/settings.json          what all records share; a folder with other settings is refused
-    DIR/points/KEY.json        one record per method and k
-    DIR/paths/METHOD.json      a method that has done all its k, and why it stopped early if it did
-    DIR/certificates/          the proofs of the exact solves
+DIR/settings.json          what all records share; a folder with other settings is refused
+DIR/points/KEY.json        one record per method and k
+DIR/paths/METHOD.json      a method that has done all its k, and why it stopped early if it did
+DIR/certificates/          the proofs of the exact solves
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Store:
                 (folder / part).mkdir(parents=True, exist_ok=True)
             self._same(folder / "settings.json", json.loads(json.dumps(shared)))
         except OSError as error:
-            raise ValueError(f"{folder} cannot be written ({error}); pass another folder") from error
+            raise ValueError(f"{folder} cannot be written ({error}); pass another one") from error
         for path in sorted((folder / "points").glob("*.json")):
             point = Point.from_json(json.loads(path.read_text("utf-8")))
             self.points[point.key] = point
