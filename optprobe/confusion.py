@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Int
 
 Array = np.ndarray
 
@@ -48,15 +48,15 @@ class Staircase(NamedTuple):
 
 
 def table(
-    y: Float64[Array, "r"], score: Float64[Array, "r"], weights: Float64[Array, "batch r"]
+    y: Float64[Array, "r"], called: Bool[Array, "#batch r"], weights: Float64[Array, "#batch r"]
 ) -> Table:
-    """The table of the calls s > 0 under every row of weights."""
-    positive, called = y > 0, score > 0
+    """The tables of some calls under one set of weights, or of one set of calls under many."""
+    above, below = np.where(y > 0, weights, 0.0), np.where(y > 0, 0.0, weights)
     return Table(
-        weights[:, positive & called].sum(axis=1),
-        weights[:, ~positive & called].sum(axis=1),
-        weights[:, positive].sum(axis=1),
-        weights[:, ~positive].sum(axis=1),
+        np.sum(above * called, axis=1),
+        np.sum(below * called, axis=1),
+        above.sum(axis=1),
+        below.sum(axis=1),
     )
 
 
@@ -71,6 +71,27 @@ def staircase(
         np.cumsum(sorted_weights * positive, axis=1)[:, ends],
         np.cumsum(sorted_weights * ~positive, axis=1)[:, ends],
     )
+
+
+def staircases(
+    y: Float64[Array, "r"], score: Float64[Array, "batch r"], order: Int[Array, "batch r"]
+) -> Staircase:
+    """One staircase per row of scores, every row of data counting once.
+
+    Args:
+        y: -1 or +1.
+        score: a batch of scores of the same rows.
+        order: np.argsort(-score); thresholds inside a tie count the whole tie.
+    """
+    place = np.arange(score.shape[1])
+    falling = np.take_along_axis(score, order, axis=1)
+    tied = np.diff(falling, axis=1) == 0.0
+    last = np.full(score.shape, len(place) - 1)
+    last[:, :-1] = np.where(tied, len(place) - 1, place[:-1])
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    hits = np.cumsum((y > 0)[order], axis=1, dtype=np.float64)
+    hits = np.take_along_axis(hits, last, axis=1)
+    return Staircase(hits, last + 1.0 - hits)
 
 
 def f1(of: Table) -> Float64[Array, "*batch"]:

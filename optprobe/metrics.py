@@ -95,7 +95,7 @@ def evaluate_weighted(
 ) -> dict[str, Float64[Array, "batch"]]:
     """`evaluate` under every row of weights, by the names of `Metrics`; sorts once."""
     _check(y, score, weights)
-    table = confusion.table(y, score, weights)
+    table = confusion.table(y, score[None] > 0, weights)
     stairs = confusion.staircase(y, score, weights)
     return {
         "f1": confusion.f1(table),

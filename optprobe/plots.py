@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Array = np.ndarray
 
@@ -55,6 +56,41 @@ def heuristic_against_exact(
     _excess(right, ks, exact, lower, heuristics)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    _save(figure, path)
+
+
+def score_against_rank(
+    path: Path,
+    title: str,
+    panels: Mapping[str, Mapping[str, Float64[Array, "top"]]],
+) -> None:
+    """One panel per metric, one line per kind of direction, over its rank from 1.
+
+    Args:
+        path: where the PNG goes.
+        title: of the figure.
+        panels: metric -> name of a line -> its values, best rank first; the first line stands out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.0 * len(panels), 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    (row,) = figure.subplots(1, len(panels), squeeze=False)
+    for axes, (metric, lines) in zip(row, panels.items(), strict=True):
+        for i, (name, values) in enumerate(lines.items()):
+            colour = EXACT if i == 0 else HEURISTIC[(i - 1) % len(HEURISTIC)]
+            ranks = np.arange(1, len(values) + 1)
+            axes.plot(ranks, values, color=colour, marker="o", ms=2.5, lw=1.2, label=name)
+        axes.set(xlabel="rank by training objective", ylabel=metric)
+    handles, labels = row[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write under another name first: a figure that is there is whole."""
     partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, format="png", dpi=150)
     partial.replace(path)

@@ -17,6 +17,8 @@ MODULES = (
     "engine.enumeration",
     "confusion",
     "metrics",
+    "neurons",
+    "statistics",
 )
 
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))
@@ -34,7 +36,16 @@ def main() -> None:
     from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
     from optprobe.matrix.device import DeviceMatrix
+    from optprobe.neurons import random_rotation, rank_neurons
     from optprobe.prefilter import best_columns, screen
+    from optprobe.statistics import (
+        adjust_p_values,
+        bootstrap_difference,
+        bounds_over_ridges,
+        lower_between,
+        refit,
+        relaxed_points,
+    )
     from optprobe.support import Rows, fit_support, signed
 
     for seed in range(3):  # one per loss
@@ -44,6 +55,14 @@ def main() -> None:
             if heuristic.losses is None or problem.loss_name in heuristic.losses:
                 heuristic.path(problem, [problem.k])
         best_columns(problem, problem.k, "relaxation")
+        rank_neurons(random_rotation(problem))
+        score = problem.matrix.scores(problem.usable[:1], np.ones((1, 1)))[0]
+        bootstrap_difference(problem.y, score, -score, resamples=5)
+        ridges = [0.1, 0.5]
+        lower = bounds_over_ridges(problem, relaxed_points(problem, ridges), ridges, [problem.k])
+        lower_between(np.array(ridges), lower[:, 0], np.array([0.3]))
+        refit(problem, problem.usable[:1])
+        adjust_p_values([0.1, 0.2])
         rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
         columns = problem.matrix.columns(problem.usable)
         fit_support(columns, rows, start=np.zeros(len(columns) + 1))
