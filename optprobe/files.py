@@ -129,10 +129,11 @@ def read_mask(path: str | Path) -> Bool[Array, "rows"]:
         InputError: no such file, or it does not hold one boolean a row.
     """
     try:
-        mask = np.load(path, allow_pickle=False)
+        with Path(path).open("rb") as stream:
+            mask = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a .npy file ({error})") from error
-    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.ndim != 1:
+    if mask.dtype != bool or mask.ndim != 1:
         raise InputError(f"{path} must hold one boolean a row, True on held-out rows")
     return mask
 
