@@ -87,7 +87,7 @@ def test_a_perfect_column_ranks_first():
     X[:, 3] = y
     problem = Problem.of(X, y, k=1)
     assert np.isfinite(f_statistic(problem)).all()
-    for heuristic in HEURISTICS.values():
+    for heuristic in (found for name, found in HEURISTICS.items() if name != "random"):
         (choice,) = heuristic.path(problem, [1])
         assert choice.support.tolist() == [3]
 

@@ -14,9 +14,17 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.heuristics.base import Choice, Heuristic, Method, ranked
+from optprobe.heuristics.coefficients import by_coefficient, telescoping
 from optprobe.heuristics.greedy import greedy_path
 from optprobe.heuristics.l1 import l1_path
-from optprobe.heuristics.rankings import f_statistic, mean_difference, ranking
+from optprobe.heuristics.mutual_information import mutual_information
+from optprobe.heuristics.rankings import (
+    correlation,
+    f_statistic,
+    mean_difference,
+    random_order,
+    ranking,
+)
 from optprobe.heuristics.swaps import greedy_swaps
 from optprobe.problem import Problem
 
@@ -24,12 +32,21 @@ __all__ = ["HEURISTICS", "Choice", "Heuristic", "get_heuristic"]
 
 Array = np.ndarray
 
+CLASSES = ("logistic", "hinge", "squared_hinge")
+"""The losses of two classes, for heuristics that need them."""
+
 HEURISTICS: dict[str, Heuristic] = {
     heuristic.name: heuristic
     for heuristic in (
-        Heuristic("mean_difference", "mean difference", ranking(mean_difference)),
-        Heuristic("f_statistic", "F statistic", ranking(f_statistic)),
-        Heuristic("l1_logistic", "L1 logistic", l1_path),
+        Heuristic("mean_difference", "mean difference", ranking(mean_difference), CLASSES),
+        Heuristic("f_statistic", "F statistic", ranking(f_statistic), CLASSES),
+        Heuristic("correlation", "correlation", ranking(correlation)),
+        Heuristic("mutual_information", "mutual information", mutual_information, CLASSES),
+        Heuristic("l1_logistic", "L1 logistic", l1_path, CLASSES),
+        Heuristic("l2_logistic", "L2 logistic", by_coefficient("logistic"), CLASSES),
+        Heuristic("svm", "linear SVM", by_coefficient("squared_hinge"), CLASSES),
+        Heuristic("random", "random", random_order),
+        Heuristic("telescoping", "telescoping", telescoping, CLASSES),
         Heuristic("greedy", "greedy", greedy_path),
         Heuristic("greedy_swaps", "greedy + swaps", greedy_swaps),
     )

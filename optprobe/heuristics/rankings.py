@@ -52,3 +52,30 @@ def f_statistic(problem: Problem) -> Float64[Array, "d"]:
     total = np.where(by.constant, 1.0, n * by.variance / by.scale**2)
     within = np.maximum(total - between, 1e-12 * n)
     return np.where(by.constant, 0.0, between / (within / max(n - 2, 1)))
+
+
+def correlation(problem: Problem) -> Float64[Array, "d"]:
+    """|c_j| / (s_j s_y): the weighted (point-biserial) correlation of column j with y.
+
+    c_j = sum_i w_i z_ij (y_i - ybar), s_j^2 = sum_i w_i (z_ij - zbar_j)^2, all means weighted. The
+    mean difference is |c_j| up to a constant; this divides by the column's own weighted
+    deviation, which balanced weights move away from 1. With uniform weights the order is that of
+    the F statistic.
+    """
+    y, w, matrix = problem.y, problem.weights, problem.matrix
+    centred = y - w @ y
+    covariance, mean = matrix.correlations(np.stack([w * centred, w]))
+    square = matrix.squares(w[None])[0]
+    variance = square - mean * mean
+    varies = variance > 16.0 * matrix.roundoff * np.maximum(square, mean * mean)
+    spread = np.sqrt(np.where(varies, variance, 1.0) * (w @ (centred * centred)))
+    return np.where(varies, np.abs(covariance) / spread, 0.0)
+
+
+def random_order(
+    problem: Problem, ks: Sequence[int], columns: Int[Array, "p"], rng: np.random.Generator
+) -> Iterator[tuple[int, Int[Array, "k"]]]:
+    """The first k of one random order of the columns: the floor of every comparison."""
+    order = rng.permutation(columns)
+    for k in ks:
+        yield k, order[:k]
