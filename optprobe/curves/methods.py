@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from optprobe.curves.records import RANDOM
 from optprobe.heuristics import HEURISTICS, Heuristic, get_heuristic
 
-DEFAULT = ("mean_difference", "f_statistic", "l1_logistic", "greedy", "greedy_swaps")
+DEFAULT = (
+    "mean_difference", "f_statistic", "l1_logistic", "telescoping", "greedy", "greedy_swaps",
+)  # fmt: skip
 """What people use most, and forward selection without and with swaps."""
 
 

@@ -78,7 +78,7 @@ class Solve:
     """How an exact solve ended: the checker's lower bound, and why it stopped.
 
     Attributes:
-        lower: verified by the checker, None where it verified nothing.
+        lower: verified by the checker, None where it verified nothing above 0.
         claimed_lower: the solver's word.
         certified: whether the best support known is within the gap asked for of `lower`.
         status, limit, nodes: of `optprobe.Result`.
