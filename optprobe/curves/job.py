@@ -138,8 +138,9 @@ class Job:
         The method itself starts afresh after an interruption, for its path may depend on all k.
         """
         method, label = method or heuristic.name, label or heuristic.label
-        path, ks, spent = f"{kind}.{method}.{seed}", self.settings.ks, 0.0
-        if path in self.store.stopped:
+        path, spent = f"{kind}.{method}.{seed}", 0.0
+        ks = [k for k in self.settings.ks if k <= _most(heuristic)]
+        if path in self.store.stopped or not ks:
             return
         left, stopped = len(ks), None
         for choice in heuristic.choices(scorer.problem, ks, seed=seed):
@@ -149,7 +150,9 @@ class Job:
                 self.store.add(point)
                 self.log(f"{label}, k = {point.k}: {point.objective:.6f} ({choice.seconds:.2f} s)")
                 yield point
-            step, spent = choice.seconds - spent, choice.seconds
+            # The first k may hold work that all share: it tells nothing of those to come.
+            step = choice.seconds - spent if spent else 0.0
+            spent = choice.seconds
             if left and self.settings.time_s is not None and step > self.settings.time_s:
                 stopped = (
                     f"{label} took {step:.0f} s for k = {choice.k}; the {left} others were left out"
@@ -296,3 +299,9 @@ class Job:
         """A progress line, where somebody wants it."""
         if self.progress is not None:
             self.progress(line)
+
+
+def _most(heuristic: Heuristic) -> float:
+    """The largest k that leaves "NAME@P" a choice: P."""
+    _, _, size = heuristic.name.partition("@")
+    return int(size) if size else np.inf

@@ -21,7 +21,8 @@ class Settings:
         ks: cardinalities, increasing.
         exact: those that are solved exactly.
         gap, time_s: limits per k of the exact solve; a heuristic that takes longer than `time_s`
-            for one k is not asked for larger ones. None is no limit.
+            for one k (the first, which may hold work that all share, apart) is not asked for
+            more. None is no limit.
         refit_lam: ridge of the coefficients that are scored on the test rows; supports are chosen
             and objectives computed at the problem's own.
         resamples, level: of the bootstrap intervals.

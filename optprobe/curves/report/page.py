@@ -58,7 +58,7 @@ def _figure(curve: Curve) -> Any:
     """A grid of panels, three across."""
     from plotly.subplots import make_subplots
 
-    shown, ks = panels(curve), curve.settings.ks
+    shown = panels(curve)
     columns = 3 if len(shown) > 3 else 2
     titles = [panel.title for panel in shown]
     figure = make_subplots(
@@ -74,8 +74,8 @@ def _figure(curve: Curve) -> Any:
         for trace in _traces(panel, named):
             figure.add_trace(trace, row=row, col=col)
         figure.update_xaxes(
-            tickvals=np.log2(ks).tolist(),
-            ticktext=thinned(ks),
+            tickvals=np.log2(panel.ks).tolist(),
+            ticktext=thinned(panel.ks),
             title=ACROSS,
             row=row,
             col=col,
@@ -160,7 +160,7 @@ def _line(line: Line, named: set[str]) -> list[Any]:
     at, name = np.log2(line.ks).tolist(), escape(line.name)
     drawn, traces = look(line.style), list[Any]()
     if line.style == EXACT and line.low is not None and line.high is not None:
-        traces.append(_area(at, line.low, line.high, BLACK, "interval", named, 0.1))
+        traces.append(_area(at, line.low, line.high, BLACK, f"{name}: interval", named, 0.1))
     hover = [
         f"<b>{name}, k = {k}</b><br>{escape(note).replace(chr(10), '<br>')}"
         for k, note in zip(line.ks, line.notes, strict=True)

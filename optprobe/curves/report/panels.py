@@ -44,6 +44,7 @@ class Panel:
 
     Attributes:
         title, unit: above the panel, and at its vertical axis.
+        ks: on its horizontal axis.
         lines: in the order in which they are drawn.
         ticks: (position, label) of a stretched axis, None for a plain one.
         empty: (k, lower bound) below which no probe of that size lies.
@@ -52,6 +53,7 @@ class Panel:
 
     title: str
     unit: str
+    ks: tuple[int, ...]
     lines: tuple[Line, ...]
     ticks: tuple[tuple[float, str], ...] | None = None
     empty: tuple[tuple[int, float], ...] = ()
@@ -132,7 +134,7 @@ def _objective(curve: Curve) -> Panel:
     lines.append(_line(exact, EXACT, [point.objective for point in exact]))
     bounds = [(p.k, p.solve.lower) for p in exact if p.solve is not None]
     empty = tuple((k, lower) for k, lower in bounds if lower is not None)
-    return Panel("training objective", "objective", tuple(lines), empty=empty)
+    return Panel("training objective", "objective", curve.settings.ks, tuple(lines), empty=empty)
 
 
 def _regret(curve: Curve) -> Panel:
@@ -148,6 +150,7 @@ def _regret(curve: Curve) -> Panel:
     return Panel(
         "regret against the optimum (hollow: the proven bound)",
         "regret",
+        curve.settings.exact or curve.settings.ks,
         tuple(lines),
         _ticks(REGRET_UNIT, most),
     )
@@ -160,7 +163,8 @@ def _gap(curve: Curve) -> Panel:
     values = [stretch(gap, GAP_UNIT) for _, gap in gaps]
     most = max([GAP_UNIT, *(gap for _, gap in gaps)])
     line = _line([p for p, _ in gaps], EXACT, values)
-    return Panel("verified gap", "gap", (line,), _ticks(GAP_UNIT, most))
+    ks = curve.settings.exact or curve.settings.ks
+    return Panel("verified gap", "gap", ks, (line,), _ticks(GAP_UNIT, most))
 
 
 def _metric(curve: Curve, metric: str, unit: str) -> Panel:
@@ -184,7 +188,8 @@ def _metric(curve: Curve, metric: str, unit: str) -> Panel:
     dense = curve.of(DENSE, "control")
     ceiling = dense[0].test[metric] if dense and dense[0].test is not None else None
     level = 100.0 * curve.settings.level
-    return Panel(f"{unit}, {level:g} % intervals", unit, tuple(lines), ceiling=ceiling)
+    title = f"{unit}, {level:g} % intervals"
+    return Panel(title, unit, curve.settings.ks, tuple(lines), ceiling=ceiling)
 
 
 def _tested(points: Sequence[Point], style: int | str, metric: str) -> Line:

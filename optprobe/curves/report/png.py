@@ -26,14 +26,14 @@ def write_png(path: Path, curve: Curve) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown, ks = panels(curve), curve.settings.ks
+    shown = panels(curve)
     columns = 3 if len(shown) > 3 else 2
     figure = Figure(figsize=(5.0 * columns, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, columns).ravel()
     figure.suptitle(heading(curve), fontsize=13)
     for panel, ax in zip(shown, axes, strict=False):
-        _draw(ax, panel, ks)
+        _draw(ax, panel)
     _heat(axes[len(shown)], overlap(curve))
     for ax in axes[len(shown) + 1 :]:
         ax.set_axis_off()
@@ -59,7 +59,7 @@ def _legend(figure: Any, axes: Any) -> None:
     )  # fmt: skip
 
 
-def _draw(ax: Axes, panel: Panel, ks: tuple[int, ...]) -> None:
+def _draw(ax: Axes, panel: Panel) -> None:
     """One panel over log2 k."""
     ax.set_title(panel.title, fontsize=10)
     ax.set_ylabel(panel.unit)
@@ -72,8 +72,8 @@ def _draw(ax: Axes, panel: Panel, ks: tuple[int, ...]) -> None:
     for line in panel.lines:
         _line(ax, line, crowded)
     _bounds(ax, panel)
-    places = np.log2(ks)
-    ax.set_xticks(places, [str(k) for k in thinned(ks)])
+    places = np.log2(panel.ks)
+    ax.set_xticks(places, thinned(panel.ks))
     ax.set_xlim(places[0] - 0.15, places[-1] + 0.15)
     ax.set_xlabel("columns in the probe, k")
     if panel.ticks is not None:
@@ -146,7 +146,8 @@ def _heat(ax: Axes, found: Overlap) -> None:
     ax.set_yticks(range(len(found.methods)), found.methods, fontsize=8)
     marks = ["" if sure else "*" for sure in found.certified]
     labels = [f"{k}{mark}" for k, mark in zip(found.ks, marks, strict=True)]
-    ax.set_xticks(range(len(found.ks)), labels, fontsize=8 if len(labels) <= 12 else 6)
+    turned = 0 if len(labels) <= 12 else 60
+    ax.set_xticks(range(len(found.ks)), labels, fontsize=8, rotation=turned)
     ax.set_xlabel("columns in the probe, k")
     ax.spines[:].set_visible(False)
     if values.size > 150:
