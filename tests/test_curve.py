@@ -26,6 +26,7 @@ from optprobe.curves.report import write_report
 from optprobe.curves.report.style import thinned
 from optprobe.curves.scoring import METRICS, Scorer
 from optprobe.heuristics import HEURISTICS, Heuristic
+from optprobe.losses import LOSSES
 from optprobe.metrics import evaluate, scores
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Limits
@@ -193,7 +194,8 @@ def test_an_interruption_loses_nothing_and_resumes(tmp_path, monkeypatch):
     assert [(point.method, point.k) for point in cut.points] == [
         ("greedy", 1), ("greedy", 2), ("stub", 1)
     ]  # fmt: skip
-    assert list(cut.points) == seen
+    assert [point.key for point in cut.points] == [point.key for point in seen]
+    assert all(point.against is not None for point in cut.points)
     monkeypatch.setitem(HEURISTICS, "stub", stub(chosen))
     calls: list[str] = []
     greedy = HEURISTICS["greedy"]
@@ -352,6 +354,26 @@ def test_missing_packages_are_named(monkeypatch):
 def test_bad_arguments_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         curve(problem(), settings.pop("ks", [1]), **settings)
+
+
+def test_losses_of_numbers_are_refused(monkeypatch):
+    given = replace(problem(), loss_name="hinge")
+    monkeypatch.delitem(LOSSES, "hinge")
+    with pytest.raises(ValueError, match="compare classifiers; the loss hinge predicts numbers"):
+        curve(given, [1])
+
+
+def test_choices_come_as_the_method_finds_them():
+    backwards = stub({2: [5, 3], 1: [3]})
+    given = problem()
+    assert [choice.k for choice in backwards.choices(given, [1, 2])] == [2, 1]
+    assert [choice.k for choice in backwards.path(given, [1, 2])] == [1, 2]
+    assert next(backwards.choices(given, [1, 2])).support.tolist() == [3, 5]
+
+
+def test_inside_p_columns_no_more_than_p_are_asked_for():
+    found = curve(problem(), [1, 2, 3], methods=["greedy@2"], exact=[], **FAST)
+    assert [point.k for point in found.of("greedy@2")] == [1, 2]
 
 
 # Files

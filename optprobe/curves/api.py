@@ -9,6 +9,7 @@ from optprobe.curves.job import Job
 from optprobe.curves.methods import chosen
 from optprobe.curves.records import Point, Settings
 from optprobe.curves.result import Curve
+from optprobe.losses import LOSSES
 from optprobe.problem import Problem
 from optprobe.result import Limits
 
@@ -116,6 +117,11 @@ def prepare(
     Raises:
         ValueError: as `curve`.
     """
+    if problem.loss_name not in LOSSES:
+        raise ValueError(
+            f"sparsity curves compare classifiers; the loss {problem.loss_name} predicts numbers: "
+            f"choose one of {', '.join(LOSSES)}"
+        )
     heuristics, missing = chosen(methods, problem.loss_name)
     limits = limits or Limits()
     wanted = tuple(sorted({int(k) for k in ks}))

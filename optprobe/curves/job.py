@@ -84,16 +84,19 @@ class Job:
         }
 
     def points(self) -> Iterator[Point]:
-        """Every new record as it comes; Ctrl-C ends it, and sets `interrupted`."""
+        """Every new record as it comes, the comparisons last.
+
+        Ctrl-C ends the work, and sets `interrupted`; what is there is still compared.
+        """
         try:
             for heuristic in self.heuristics:
                 yield from self._available(heuristic)
             yield from self._exact()
             if not self.interrupted:
                 yield from self._controls()
-                self._settle()
         except KeyboardInterrupt:
             self.interrupted = True
+        self._settle()
 
     def curve(self) -> Curve:
         """All records so far, those of earlier runs into the folder included."""

@@ -57,7 +57,7 @@ def _judge(curve: Curve, method: str) -> str:
         if p.against is not None and p.against.regret is not None
     ]
     where = f"the best support known at k = {', '.join(found)}" if found else "never the best"
-    if len(found) == len(points):
+    if found and len(found) == len(points):
         return f"{label}: the best support known at every k."
     if not regrets:
         return f"{label}: {where}."
