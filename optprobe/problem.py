@@ -302,6 +302,25 @@ class Problem:
         """The same probe with another cardinality, sharing the data."""
         return replace(self, k=k)
 
+    def relabelled(self, y: Float64[Array, "n"]) -> Problem:
+        """The same activations with other labels -1/+1 on the training rows, sharing the matrix.
+
+        Balanced weights follow the labels; the caller's own stay with their rows.
+
+        Raises:
+            ValueError: a class without training rows or weight.
+        """
+        data = self.data
+        sign = data.y.copy()
+        sign[data.train] = y
+        chosen = data.weighting if data.given is None else data.given
+        weights, _, _ = inputs.weights(chosen, sign, data.train, len(sign), data.labels)
+        for own in (sign, weights):
+            own.flags.writeable = False
+        other = replace(data, y=sign, weights=weights)
+        vars(other)["matrix"] = data.matrix  # cached: labels do not enter it
+        return replace(self, data=other)
+
     def objective(
         self, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
     ) -> float:

@@ -43,6 +43,8 @@ def main() -> None:
         bootstrap_difference,
         bounds_over_ridges,
         lower_between,
+        permutation_test,
+        random_support_test,
         refit,
         relaxed_points,
     )
@@ -63,6 +65,8 @@ def main() -> None:
         lower_between(np.array(ridges), lower[:, 0], np.array([0.3]))
         refit(problem, problem.usable[:1])
         adjust_p_values([0.1, 0.2])
+        permutation_test(problem, heuristic="mean_difference", permutations=2)
+        random_support_test(problem, problem.usable[:2], draws=3)
         rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
         columns = problem.matrix.columns(problem.usable)
         fit_support(columns, rows, start=np.zeros(len(columns) + 1))

@@ -2,6 +2,7 @@
 
 from optprobe.statistics.intervals import Bootstrap, bootstrap, bootstrap_difference
 from optprobe.statistics.multiple import adjust_p_values
+from optprobe.statistics.permutation import NullTest, permutation_test, random_support_test
 from optprobe.statistics.refit import Refit, refit
 from optprobe.statistics.ridges import (
     RIDGES,
@@ -16,6 +17,7 @@ from optprobe.statistics.splits import group_split
 __all__ = [
     "RIDGES",
     "Bootstrap",
+    "NullTest",
     "Refit",
     "adjust_p_values",
     "bootstrap",
@@ -23,6 +25,8 @@ __all__ = [
     "bounds_over_ridges",
     "group_split",
     "lower_between",
+    "permutation_test",
+    "random_support_test",
     "refit",
     "relaxed_points",
     "ridge_path",
