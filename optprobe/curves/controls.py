@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from optprobe import inputs
 from optprobe.curves.records import DENSE, Point
 from optprobe.curves.scoring import Scorer
 from optprobe.problem import Problem
@@ -21,14 +20,7 @@ def shuffled(problem: Problem, seed: int) -> Problem:
     the true ones: a probe that scores above chance on them shows a leak, and the training objective
     shows how well k columns fit noise.
     """
-    data = problem.data
-    y = data.y.copy()
-    y[data.train] = np.random.default_rng(seed).permutation(y[data.train])
-    asked = data.weighting if data.given is None else data.given
-    weights, _, _ = inputs.weights(asked, y, data.train, len(y), data.labels)
-    relabelled = replace(data, y=y, weights=weights)
-    vars(relabelled)["matrix"] = data.matrix  # a cached property: the activations are the same
-    return replace(problem, data=relabelled)
+    return problem.relabelled(np.random.default_rng(seed).permutation(problem.y))
 
 
 def dense(scorer: Scorer) -> Point:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ from jaxtyping import Float64, Int
 from optprobe.curves.records import Estimate, Point, Settings
 from optprobe.metrics import Metrics, evaluate
 from optprobe.problem import Problem
-from optprobe.statistics import Bootstrap, bootstrap, bootstrap_difference
-from optprobe.support import fit_support
+from optprobe.statistics import Bootstrap, bootstrap, bootstrap_difference, refit
 
 Array = np.ndarray
 
@@ -68,16 +67,14 @@ class Scorer:
         return self._known[key]
 
     def _fit(self, support: Int[Array, "s"]) -> Scored:
-        problem, lam = self.problem, self.settings.refit_lam
         begun = time.perf_counter()
-        columns = problem.data.columns(support, problem.data.train)
-        solution = fit_support(columns, problem.rows).solution[0]
-        objective = problem.objective(support, solution[:-1], float(solution[-1]))
-        if lam is not None:
-            solution = fit_support(columns, replace(problem, lam=lam).rows, solution).solution[0]
+        fit = refit(self.problem, support)
+        objective = fit.objective
+        if self.settings.refit_lam is not None:
+            fit = refit(self.problem, support, lam=self.settings.refit_lam)
         seconds = time.perf_counter() - begun
-        beta, intercept = solution[:-1], float(solution[-1])
-        return Scored(beta, intercept, objective, seconds, self.test(support, beta, intercept))
+        test = self.test(support, fit.beta, fit.intercept)
+        return Scored(fit.beta, fit.intercept, objective, seconds, test)
 
     def test(
         self, support: Int[Array, "s"], beta: Float64[Array, "s"], intercept: float
