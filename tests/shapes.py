@@ -17,6 +17,7 @@ MODULES = (
     "engine.enumeration",
     "confusion",
     "metrics",
+    "curves",
     "neurons",
     "statistics",
 )
@@ -32,6 +33,7 @@ def main() -> None:
     import torch
     from instances import brute_force, random_problem
 
+    from optprobe.curves import curve
     from optprobe.engine.enumeration import newton_start, surviving_subsets
     from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
@@ -56,6 +58,7 @@ def main() -> None:
         for heuristic in HEURISTICS.values():
             if heuristic.losses is None or problem.loss_name in heuristic.losses:
                 heuristic.path(problem, [problem.k])
+        curve(problem, [problem.k], methods=["greedy"], random_seeds=1)
         best_columns(problem, problem.k, "relaxation")
         rank_neurons(random_rotation(problem))
         score = problem.matrix.scores(problem.usable[:1], np.ones((1, 1)))[0]

@@ -441,6 +441,16 @@ def test_the_page_loads_nothing_and_escapes_names(tmp_path):
     assert "<img" not in text
 
 
+def test_a_damaged_record_is_refused_by_name(tmp_path):
+    given = problem()
+    curve(given, [1], methods=["greedy"], out=tmp_path, **FAST)
+    record = tmp_path / "points" / "heuristic.greedy.1.0.json"
+    for text in ("{", "[]", '{"support": []}'):
+        record.write_text(text)
+        with pytest.raises(ValueError, match=r"heuristic\.greedy\.1\.0\.json is no record"):
+            curve(given, [1], methods=["greedy"], out=tmp_path, **FAST)
+
+
 def test_figures_of_an_unfinished_or_untested_curve(tmp_path, monkeypatch):
     given = problem(test=None)
     write_report(tmp_path, curve(given, [1, 2, 4], methods=RULES, exact=[], **FAST))
@@ -555,12 +565,13 @@ def test_files_without_test_rows_are_split_by_group(tmp_path):
 
 
 def test_one_class_on_the_test_side_is_no_error(tmp_path):
-    path = tmp_path / "task.npz"
+    path = tmp_path / "a$b_{[red].npz"
     y = np.asarray(task()["y"])
     np.savez(path, X=np.asarray(task()["X"]), y=y, test=y & (np.arange(120) % 2 == 0))
     result = run("curve", path, *QUICK, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "No test metrics: no test row has the label False." in result.stdout
+    assert "a$b_{[red]: logistic" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,13 @@ NAMES = 8
 def curve_table(found: Curve) -> Table:
     """Per k one row a method; regrets against a lower bound are marked with <=."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from optprobe.curves.report.panels import heading
 
-    table = Table(title=heading(found), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    title = escape(heading(found))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in HEADS:
         left = name in ("probe", "support")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "support")

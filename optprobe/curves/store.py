@@ -43,7 +43,7 @@ class Store:
         except OSError as error:
             raise ValueError(f"{folder} cannot be written ({error}); pass another one") from error
         for path in sorted((folder / "points").glob("*.json")):
-            point = Point.from_json(json.loads(path.read_text("utf-8")))
+            point = _read(path)
             self.points[point.key] = point
         for path in sorted((folder / "paths").glob("*.json")):
             held = json.loads(path.read_text("utf-8"))
@@ -81,3 +81,17 @@ class Store:
                 f"{path.parent} holds a curve with another {', '.join(differing)} ({first}: "
                 f"{held.get(first)} there, {shared[first]} now); pass another folder"
             )
+
+
+def _read(path: Path) -> Point:
+    """A record.
+
+    Raises:
+        ValueError: a damaged file, or one of another version.
+    """
+    try:
+        return Point.from_json(json.loads(path.read_text("utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no record of a curve ({error}); remove it, and it is computed again"
+        ) from error

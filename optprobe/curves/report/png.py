@@ -31,7 +31,7 @@ def write_png(path: Path, curve: Curve) -> None:
     figure = Figure(figsize=(5.0 * columns, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, columns).ravel()
-    figure.suptitle(heading(curve), fontsize=13)
+    figure.suptitle(heading(curve).replace("$", r"\$"), fontsize=13)  # no formula in a file name
     for panel, ax in zip(shown, axes, strict=False):
         _draw(ax, panel)
     _heat(axes[len(shown)], overlap(curve))
