@@ -321,7 +321,7 @@ def test_a_support_below_a_verified_bound_is_told_loudly(monkeypatch):
 
 
 def test_missing_packages_are_named(monkeypatch):
-    lost = stub({}, ImportError('needs lost; pip install "optprobe[lost]"'))
+    lost = replace(stub({}), package="lost", imports=("no_such_package",))
     for name in list(HEURISTICS):
         if name not in ("greedy", RANDOM):
             monkeypatch.delitem(HEURISTICS, name)

@@ -86,7 +86,7 @@ def curve(
             limits = Limits(gap=gap, time_s=time_limit)
             places = _folders(data, out)
         for path, folder in places:
-            with common.bad_input(ValueError, TypeError):
+            with common.bad_input(ValueError, TypeError, ImportError):
                 held, drawn = _split(files.read(path), test_size, seed)
                 problem = held.problem(k=1, lam=ridge, loss=loss, weights=weights)
                 ks = common.parse_grid(k, len(problem.usable))
@@ -106,9 +106,8 @@ def curve(
                 )
             if drawn:
                 _write_rows(folder, held)
-            with common.bad_input(ImportError):
-                for _ in job.points():
-                    pass
+            for _ in job.points():
+                pass
             curves.append(job.curve())
             write_report(folder, curves[-1])
             if not quiet:

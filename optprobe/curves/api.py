@@ -115,7 +115,7 @@ def prepare(
     """The work of `curve`, its arguments checked and its folder opened, before any of it is done.
 
     Raises:
-        ValueError: as `curve`.
+        ValueError, ImportError: as `curve`.
     """
     if problem.loss_name not in LOSSES:
         raise ValueError(
@@ -142,7 +142,6 @@ def prepare(
         settings,
         heuristics,
         missing=missing,
-        needed=methods != "all",
         name=name,
         folder=out,
         threads=threads,

@@ -39,9 +39,7 @@ class Job:
         problem: data, loss and ridge; its own k is not used.
         settings: of the curve.
         heuristics: to compare.
-        missing: why other heuristics are left out, by name; extended by those whose package is
-            not there, unless `needed`.
-        needed: a missing package is an error.
+        missing: why others are left out, by name.
         name: of the data, for titles and file names.
         folder: where records are kept, or None.
         threads: of the exact solves.
@@ -55,14 +53,13 @@ class Job:
         heuristics: list[Heuristic],
         *,
         missing: dict[str, str],
-        needed: bool,
         name: str,
         folder: Path | None,
         threads: int | None,
         log: Log | None,
     ) -> None:
         self.problem, self.settings = problem.with_k(settings.ks[-1]), settings
-        self.heuristics, self.missing, self.needed = heuristics, dict(missing), needed
+        self.heuristics, self.missing = heuristics, missing
         self.threads = threads
         self.progress = log
         self.scorer = Scorer(problem, settings)
@@ -90,7 +87,7 @@ class Job:
         """
         try:
             for heuristic in self.heuristics:
-                yield from self._available(heuristic)
+                yield from self._path("heuristic", heuristic, self.scorer, self.settings.seed)
             yield from self._exact()
             if not self.interrupted:
                 yield from self._controls()
@@ -116,16 +113,6 @@ class Job:
         asked = names.index(point.method) if point.method in names else len(names)
         kind = ("heuristic", "exact", "control").index(point.kind)
         return kind, asked, point.method, point.k, point.seed
-
-    def _available(self, heuristic: Heuristic) -> Iterator[Point]:
-        """One heuristic's points, none if its package is missing."""
-        try:
-            yield from self._path("heuristic", heuristic, self.scorer, self.settings.seed)
-        except ImportError as error:
-            if self.needed:
-                raise
-            self.missing[heuristic.name] = str(error)
-            self.log(f"{heuristic.name} left out: {error}")
 
     def _path(
         self,

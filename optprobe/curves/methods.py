@@ -14,31 +14,50 @@ DEFAULT = (
 
 
 def chosen(methods: str | Sequence[str], loss: str) -> tuple[list[Heuristic], dict[str, str]]:
-    """The heuristics that run, and why each of the others does not.
+    """The heuristics that run, their packages loaded, and why each of the others does not.
 
     Args:
-        methods: "default", "all" (every registered one that serves the loss; random coordinates
-            are a control), or names, "NAME@P" among them.
+        methods: "default", "all" (every registered one that can run; random coordinates are a
+            control), or names, "NAME@P" among them.
         loss: of the problem.
 
     Raises:
         ValueError: unknown name, or one that does not serve the loss.
+        ImportError: the package of a name is not installed.
     """
     if methods == "all":
-        left_out = {
-            name: f"does not serve the loss {loss}"
-            for name, heuristic in HEURISTICS.items()
-            if heuristic.losses is not None and loss not in heuristic.losses
-        }
-        names = [name for name in HEURISTICS if name not in (*left_out, RANDOM)]
-        return [get_heuristic(name) for name in names], left_out
+        return _all(loss)
     names = DEFAULT if methods == "default" else methods
     if isinstance(names, str):
         raise ValueError(f"methods={names!r}: pass 'default', 'all' or a list of names")
     found = [get_heuristic(name) for name in dict.fromkeys(names)]
     for heuristic in found:
-        if heuristic.losses is not None and loss not in heuristic.losses:
+        if not _serves(heuristic, loss):
             raise ValueError(
                 f"{heuristic.name} does not serve the loss {loss}; leave it out or change the loss"
             )
+    for heuristic in found:
+        heuristic.load()
     return found, {}
+
+
+def _all(loss: str) -> tuple[list[Heuristic], dict[str, str]]:
+    """What can run here."""
+    found, missing = list[Heuristic](), dict[str, str]()
+    for name, heuristic in HEURISTICS.items():
+        if name == RANDOM:
+            continue
+        if not _serves(heuristic, loss):
+            missing[name] = f"it does not serve the loss {loss}"
+            continue
+        try:
+            heuristic.load()
+        except ImportError as error:
+            missing[name] = str(error)
+        else:
+            found.append(heuristic)
+    return found, missing
+
+
+def _serves(heuristic: Heuristic, loss: str) -> bool:
+    return heuristic.losses is None or loss in heuristic.losses

@@ -13,6 +13,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
+from optprobe.heuristics.adapters.abess import abess
+from optprobe.heuristics.adapters.fasterrisk import fasterrisk
+from optprobe.heuristics.adapters.skglm import skglm
+from optprobe.heuristics.adapters.transformer_lens import transformer_lens
 from optprobe.heuristics.base import Choice, Heuristic, Method, ranked
 from optprobe.heuristics.coefficients import by_coefficient, telescoping
 from optprobe.heuristics.greedy import greedy_path
@@ -41,12 +45,38 @@ HEURISTICS: dict[str, Heuristic] = {
         Heuristic("mean_difference", "mean difference", ranking(mean_difference), CLASSES),
         Heuristic("f_statistic", "F statistic", ranking(f_statistic), CLASSES),
         Heuristic("correlation", "correlation", ranking(correlation)),
-        Heuristic("mutual_information", "mutual information", mutual_information, CLASSES),
-        Heuristic("l1_logistic", "L1 logistic", l1_path, CLASSES),
+        Heuristic(
+            "mutual_information",
+            "mutual information",
+            mutual_information,
+            CLASSES,
+            imports=("sklearn.feature_selection",),
+        ),
+        Heuristic(
+            "l1_logistic", "L1 logistic", l1_path, CLASSES, imports=("sklearn.linear_model",)
+        ),
         Heuristic("l2_logistic", "L2 logistic", by_coefficient("logistic"), CLASSES),
         Heuristic("svm", "linear SVM", by_coefficient("squared_hinge"), CLASSES),
         Heuristic("random", "random", random_order),
         Heuristic("telescoping", "telescoping", telescoping, CLASSES),
+        Heuristic(
+            "transformer_lens",
+            "TransformerLens",
+            transformer_lens,
+            CLASSES,
+            package="lens",
+            imports=("transformer_lens.tools.analysis.sparse_probing",),
+        ),
+        Heuristic("abess", "abess", abess, CLASSES, package="abess", imports=("abess.linear",)),
+        Heuristic("skglm", "skglm log-sum", skglm, CLASSES, package="skglm", imports=("skglm",)),
+        Heuristic(
+            "fasterrisk",
+            "FasterRisk",
+            fasterrisk,
+            CLASSES,
+            package="fasterrisk",
+            imports=("fasterrisk.sparseBeamSearch",),
+        ),
         Heuristic("greedy", "greedy", greedy_path),
         Heuristic("greedy_swaps", "greedy + swaps", greedy_swaps),
     )

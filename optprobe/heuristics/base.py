@@ -6,6 +6,7 @@ A heuristic promises nothing about its supports; every one of them can start an 
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,10 @@ class Method(Protocol):
         ...
 
 
+INSTALL = {"fasterrisk": "pip install requests && pip install --no-deps fasterrisk"}
+"""Packages that are no extra of optprobe: FasterRisk asks for numpy < 2 without needing it."""
+
+
 @dataclass(frozen=True)
 class Heuristic:
     """A registered heuristic.
@@ -67,7 +72,9 @@ class Heuristic:
         label: in tables and figures.
         choose: the function behind it.
         losses: the losses it can serve, None for all.
-        package: the optional package it needs, as an extra of optprobe, or None.
+        package: the optional package it needs, an extra of optprobe unless `INSTALL` says
+            otherwise, or None.
+        imports: modules that are loaded before its clock starts.
     """
 
     name: str
@@ -75,6 +82,24 @@ class Heuristic:
     choose: Method
     losses: tuple[str, ...] | None = None
     package: str | None = None
+    imports: tuple[str, ...] = ()
+
+    def load(self) -> None:
+        """Import the modules it needs.
+
+        Raises:
+            ImportError: its package is not installed; the message has the pip command.
+        """
+        for module in self.imports:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                if self.package is None:
+                    raise
+                command = INSTALL.get(self.package, f'pip install "optprobe[{self.package}]"')
+                raise ImportError(
+                    f"{self.name} needs a package that is not installed: {command}"
+                ) from error
 
     def path(
         self,
@@ -127,6 +152,7 @@ class Heuristic:
                 f"k={wrong}: {self.name} chooses among {len(columns)} columns; "
                 f"pass 1 <= k <= {len(columns)}"
             )
+        self.load()
         return _timed(self.choose, problem, wanted, columns, seed)
 
 

@@ -74,4 +74,5 @@ def _fit(
         l1_ratio=1.0, C=1.0 / strength, solver="liblinear", tol=TOLERANCE, random_state=0
     )
     model.fit(Z, problem.y, sample_weight=problem.weights)
-    return np.abs(model.coef_[0]), Z @ model.coef_[0] + model.intercept_[0]
+    beta = np.ravel(model.coef_)
+    return np.abs(beta), Z @ beta + model.intercept_

@@ -29,7 +29,5 @@ def mutual_information(
     for part in row_slices(len(columns), problem.matrix.shape[0]):
         Z = problem.matrix.columns(columns[part]).T
         seed = int(rng.integers(2**31))
-        scores[columns[part]] = mutual_info_classif(
-            Z, problem.y, discrete_features=False, random_state=seed
-        )
+        scores[columns[part]] = mutual_info_classif(Z, problem.y, random_state=seed)
     yield from ranked(scores, ks, columns)
