@@ -144,11 +144,13 @@ def _area(
     opacity: float = 0.5,
 ) -> Any:
     """A filled band."""
+    from plotly.colors import hex_to_rgb
     from plotly.graph_objects import Scatter
 
+    red, green, blue = hex_to_rgb(colour)
     return Scatter(
         x=[*at, *at[::-1]], y=[*high, *low[::-1]], fill="toself", mode="lines", line={"width": 0},
-        fillcolor=colour, opacity=opacity, name=name, legendgroup=name, hoverinfo="skip",
+        fillcolor=f"rgba({red},{green},{blue},{opacity})", name=name, legendgroup=name, hoverinfo="skip",
         showlegend=_first(name, named),
     )  # fmt: skip
 

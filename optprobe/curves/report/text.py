@@ -38,7 +38,7 @@ def _proven(curve: Curve) -> list[str]:
         gap = curve.gap(point.k)
         held = "no bound was verified" if gap is None else f"the verified gap is {percent(gap)}"
         said.append(
-            f"k = {point.k} stopped before that ({point.solve.limit}): {held}; regrets there are "
+            f"k = {point.k} is open (stopped by {point.solve.limit}): {held}; regrets there are "
             "against the proven lower bound, so they are too large rather than too small."
         )
     by = [(k, solve.found_by) for k, solve in solves if solve.found_by != EXACT]
