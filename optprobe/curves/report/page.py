@@ -150,8 +150,8 @@ def _area(
     red, green, blue = hex_to_rgb(colour)
     return Scatter(
         x=[*at, *at[::-1]], y=[*high, *low[::-1]], fill="toself", mode="lines", line={"width": 0},
-        fillcolor=f"rgba({red},{green},{blue},{opacity})", name=name, legendgroup=name, hoverinfo="skip",
-        showlegend=_first(name, named),
+        fillcolor=f"rgba({red},{green},{blue},{opacity})", name=name, legendgroup=name,
+        hoverinfo="skip", showlegend=_first(name, named),
     )  # fmt: skip
 
 
