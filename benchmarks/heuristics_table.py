@@ -106,9 +106,7 @@ def excesses(curves: Sequence[Curve], lams: Sequence[float], ks: Sequence[int]) 
                 row.append(f"{statistics.mean(over):.2f} / {max(over):.2f}" if over else "-")
             body.append(row)
     print("\nExcess in % over the best support that any method found, mean / worst over the files:")
-    print(
-        "no proof is needed for it, and where a gap is open it is the smallest the regret can be.\n"
-    )
+    print("no proof is needed for it; where a gap is open, the regret is at least this.\n")
     table(["ridge, k", *names], body)
 
 
