@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import pytest
 
+from optprobe.heuristics import Heuristic, get_heuristic
 from optprobe.problem import Problem
 from optprobe.support import Rows, fit_supports, signed
 
@@ -58,3 +60,13 @@ def brute_force(problem: Problem) -> Optimum:
     best = int(np.argmin(fits.primal))
     lower = float(fits.lower.min())
     return Optimum(float(fits.primal[best]), lower, tuple(columns[supports[best]].tolist()))
+
+
+def installed(name: str) -> Heuristic:
+    """The heuristic of that name; the test is skipped where its package is missing."""
+    heuristic = get_heuristic(name)
+    try:
+        heuristic.load()
+    except ImportError as error:
+        pytest.skip(str(error))
+    return heuristic

@@ -56,7 +56,8 @@ def main() -> None:
         problem = random_problem(seed)
         brute_force(problem)
         for heuristic in HEURISTICS.values():
-            if heuristic.losses is None or problem.loss_name in heuristic.losses:
+            served = heuristic.losses is None or problem.loss_name in heuristic.losses
+            if served and heuristic.package is None:
                 heuristic.path(problem, [problem.k])
         curve(problem, [problem.k], methods=["greedy"], random_seeds=1)
         best_columns(problem, problem.k, "relaxation")
@@ -88,6 +89,7 @@ def main() -> None:
             small = matrix.restrict(problem.usable)
             small.gram(np.arange(2), rows.w)
             small.scores(np.arange(2), np.ones((1, 2)))
+            small.squares(rows.w[None])
             points = small.correlations(rows.w[None])
             assert points.shape == (1, len(problem.usable))
         from optprobe.bounds import dual_points

@@ -40,7 +40,8 @@ def f_statistic(problem: Problem) -> Float64[Array, "d"]:
     """One-way analysis of variance of column j between the two classes, unweighted.
 
     F = (n_+ n_- / n) (difference of means)^2 / (within-class sum of squares / (n - 2)). Columns
-    are standardised, so the total sum of squares is n (less where the scale floor acts).
+    are standardised, so the total sum of squares is n (less where the scale floor acts), and F
+    orders columns as the mean difference does unless rows of a class differ in weight.
     """
     y = problem.y
     n, above = len(y), float((y > 0).sum())

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int
-from scipy.optimize import minimize
 
 from optprobe.losses import Hinge
 from optprobe.matrix import DesignMatrix
@@ -68,6 +67,8 @@ def fit_dense(
         columns: J, by default every column.
         accuracy: the largest ||grad f||^2 / (2 lam f) at which the fit ends.
     """
+    from scipy.optimize import minimize
+
     Z = matrix if columns is None else matrix.restrict(columns)
     theta, iterations = np.zeros(Z.shape[1] + 1), 0
     for mu in HUBER if isinstance(rows.loss, Hinge) else (0.0,):

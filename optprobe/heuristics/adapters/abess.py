@@ -29,4 +29,4 @@ def abess(
     for k in ks:
         model = LogisticRegression(support_size=k, alpha=0.5 * n * problem.lam)
         model.fit(Z, problem.y > 0, is_normal=False, sample_weight=n * problem.weights)
-        yield k, largest(problem, columns, np.ravel(model.coef_), k)
+        yield k, largest(problem, columns, np.asarray(model.coef_, np.float64), k)
