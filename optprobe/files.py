@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from optprobe.problem import Problem
 
@@ -121,6 +121,22 @@ def read(path: str | Path) -> Activations:
     return Activations(
         arrays["X"], arrays["y"], names, arrays.get("test"), groups, arrays.get("weights")
     )
+
+
+def read_mask(path: str | Path) -> Bool[Array, "rows"]:
+    """The held-out rows that `optprobe curve` drew for a file without any; never unpickled.
+
+    Raises:
+        InputError: no such file, or it does not hold one boolean a row.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            mask = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a .npy file ({error})") from error
+    if mask.dtype != bool or mask.ndim != 1:
+        raise InputError(f"{path} must hold one boolean a row, True on held-out rows")
+    return mask
 
 
 def _names(path: Path, names: Array) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ MODULES = (
     "engine.enumeration",
     "confusion",
     "metrics",
+    "curves",
     "neurons",
     "statistics",
 )
@@ -32,6 +33,7 @@ def main() -> None:
     import torch
     from instances import brute_force, random_problem, random_targets
 
+    from optprobe.curves import curve
     from optprobe.engine.enumeration import newton_start, surviving_subsets
     from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
@@ -62,6 +64,7 @@ def main() -> None:
             served = heuristic.losses is None or problem.loss_name in heuristic.losses
             if served and heuristic.package is None:
                 heuristic.path(problem, [problem.k])
+        curve(problem, [problem.k], methods=["greedy"], random_seeds=1)
         best_columns(problem, problem.k, "relaxation")
         rank_neurons(random_rotation(problem))
         score = problem.matrix.scores(problem.usable[:1], np.ones((1, 1)))[0]

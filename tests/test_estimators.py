@@ -634,7 +634,7 @@ def test_the_regressor_refuses_what_has_no_meaning():
     X, y = numbers()
     with pytest.raises(ValueError, match="y varies by only 0"):
         SparseProbeRegressor().fit(X, np.ones(len(y)))
-    with pytest.raises(ValueError, match="mean_difference serves the loss .* not squared_error"):
+    with pytest.raises(ValueError, match=r"mean_difference serves the loss .* not squared_error"):
         SparseProbeRegressor(method="mean_difference").fit(X, y)
     with pytest.raises(ValueError, match="k=8 exceeds the 7 usable columns"):
         SparseProbeRegressor(8).fit(X, y)

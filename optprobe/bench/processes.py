@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from optprobe.bench.machine import peak_memory_mb
-from optprobe.bench.runs import Outcome, Record, Run, write_json
+from optprobe.bench.runs import Outcome, Record, Run
+from optprobe.machine import peak_memory_mb
+from optprobe.storage import write_json
 
 WORKER = (sys.executable, "-m", "optprobe.bench.worker")
 

@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from optprobe.bench.machine import machine
 from optprobe.bench.processes import GRACE_S, WORKER, Process
-from optprobe.bench.runs import Outcome, Record, Run, Settings, write_json
+from optprobe.bench.runs import Outcome, Record, Run, Settings
+from optprobe.machine import machine
+from optprobe.storage import write_json
 
 POLL_S = 0.05
 """Seconds between two looks at the running processes."""

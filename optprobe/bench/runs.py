@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from optprobe.bench.instances import Instance
@@ -129,10 +128,3 @@ def plan(
         for instance in instances
         for solver in solvers
     ]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all: written beside the path, then renamed onto it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)

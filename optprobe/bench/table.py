@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optprobe.bench.instances import Instance
 from optprobe.bench.runs import Outcome, Record
 from optprobe.run import REFUTED
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from optprobe.storage import require_package, write_parquet
 
 Row = dict[str, Any]
 
 COLUMNS: dict[str, str] = {
     "run": "string", "instance": "string", "instance_name": "string", "seed": "int64",
     "source": "string", "rows": "int64", "columns": "int64", "searched": "int64",
-    "loss": "string", "lam": "double", "k": "int64",
+    "loss": "string", "lam": "float64", "k": "int64",
     "solver": "string", "method": "string", "backend": "string", "formulation": "string",
-    "repetition": "int64", "gap_asked": "double", "time_limit": "double", "threads": "int64",
-    "memory_gb": "double",
+    "repetition": "int64", "gap_asked": "float64", "time_limit": "float64", "threads": "int64",
+    "memory_gb": "float64",
     "outcome": "string", "detail": "string", "status": "string", "limit": "string",
-    "solver_seconds": "double", "proof_seconds": "double", "check_seconds": "double",
-    "wall_seconds": "double", "cpu_seconds": "double", "peak_memory_mb": "double",
-    "nodes": "int64", "objective": "double",
-    "claimed_lower": "double", "claimed_upper": "double", "claimed_gap": "double",
-    "verified_lower": "double", "verified_upper": "double", "verified_gap": "double",
-    "recovered": "double", "support": "list", "exit_code": "int64", "started": "string",
+    "solver_seconds": "float64", "proof_seconds": "float64", "check_seconds": "float64",
+    "wall_seconds": "float64", "cpu_seconds": "float64", "peak_memory_mb": "float64",
+    "nodes": "int64", "objective": "float64",
+    "claimed_lower": "float64", "claimed_upper": "float64", "claimed_gap": "float64",
+    "verified_lower": "float64", "verified_upper": "float64", "verified_gap": "float64",
+    "recovered": "float64", "support": "list", "exit_code": "int64", "started": "string",
     "output": "string",
 }  # fmt: skip
 """Columns of results.parquet and their types; what a run does not have is null."""
@@ -46,10 +43,7 @@ SAME_NAME = (
 
 def require_pyarrow() -> None:
     """Raise ValueError, with what to do, where pyarrow is missing."""
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ValueError(
-            'the benchmark needs pyarrow; install it with: pip install "optprobe[bench]"'
-        )
+    require_package("pyarrow", "the benchmark", "bench")
 
 
 def rows(records: Iterable[Record]) -> list[Row]:
@@ -109,30 +103,14 @@ def _refute(group: Sequence[Row]) -> None:
             )
 
 
-def write_parquet(folder: Path, records: Sequence[Record], table: Sequence[Row]) -> None:
-    """results.parquet and traces.parquet (run, seconds, lower, upper)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+TRACE = {"run": "string", "seconds": "float64", "lower": "float64", "upper": "float64"}
+"""Columns of traces.parquet."""
 
-    types = {"list": pa.list_(pa.int64())}
-    schema = pa.schema(
-        [(name, types.get(kind) or getattr(pa, _TYPES[kind])()) for name, kind in COLUMNS.items()]
-    )
+
+def write_tables(folder: Path, records: Sequence[Record], table: Sequence[Row]) -> None:
+    """results.parquet and traces.parquet (run, seconds, lower, upper)."""
     points = [
         {"run": record["run"], **point} for record in records for point in record.get("trace", [])
     ]
-    trace = pa.schema([("run", pa.string()), *((name, pa.float64()) for name in TRACE)])
-    for name, held, form in (("results", table, schema), ("traces", points, trace)):
-        partial = folder / f"{name}.parquet.partial"
-        pq.write_table(_table(held, form), partial)
-        partial.replace(folder / f"{name}.parquet")
-
-
-TRACE = ("seconds", "lower", "upper")
-_TYPES = {"string": "string", "int64": "int64", "double": "float64"}
-
-
-def _table(held: Sequence[Row], schema: Any) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_pylist(list(held), schema=schema)
+    write_parquet(folder / "results.parquet", table, COLUMNS)
+    write_parquet(folder / "traces.parquet", points, TRACE)

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from optprobe.bench.instances import Synthetic
-from optprobe.bench.machine import peak_memory_mb
-from optprobe.bench.runs import Outcome, Run, write_json
+from optprobe.bench.runs import Outcome, Run
+from optprobe.machine import peak_memory_mb
 from optprobe.mip.backends.base import (
     BackendError,
     LicenceError,
@@ -34,6 +34,7 @@ from optprobe.problem import Problem
 from optprobe.progress import TracePoint
 from optprobe.result import Bounds, Limit, Limits, Result
 from optprobe.solver import solve
+from optprobe.storage import write_json
 from optprobe.verdict import with_verdict
 
 SLACK = 1e-6

@@ -1,4 +1,4 @@
-"""The command line, one file per command: demo, solve, neurons, verify, backends, export, bench.
+"""The command line, one file per command.
 
 Exit codes: 0 done, 1 a proof does not hold, 2 bad input (one sentence on stderr), 3 a limit or
 Ctrl-C stopped a solve (what was found is written). Commands import what they need when they run.
@@ -13,6 +13,7 @@ import typer
 
 from optprobe.cli.backends import backends
 from optprobe.cli.bench import bench
+from optprobe.cli.curve import curve
 from optprobe.cli.demo import demo
 from optprobe.cli.export import export
 from optprobe.cli.neurons import neurons
@@ -45,7 +46,7 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (demo, solve, neurons, verify, backends, export, bench):
+for command in (demo, solve, curve, neurons, verify, backends, export, bench):
     app.command()(command)
 
 

@@ -41,7 +41,7 @@ def stoppable() -> Generator[None, None, None]:
         raise typer.Exit(STOPPED) from None
 
 
-def parse_ks(text: str) -> list[int]:
+def parse_ks(text: str, option: str = "--k") -> list[int]:
     """ "3", "1:8" (both ends included), "1,2,4" or a mixture, as increasing numbers.
 
     Raises:
@@ -55,11 +55,27 @@ def parse_ks(text: str) -> list[int]:
         except ValueError:
             first, last = 1, 0
         if len(ends) > 2 or last < first:
-            raise ValueError(f"--k {text}: pass a number, a range such as 1:8 or a list 1,2,4")
+            raise ValueError(f"{option} {text}: pass a number, a range such as 1:8 or a list 1,2,4")
         if first < 1:
-            raise ValueError(f"--k {text}: a probe needs at least one column; pass k >= 1")
+            raise ValueError(f"{option} {text}: a probe needs at least one column; pass k >= 1")
         ks.update(range(first, last + 1))
     return sorted(ks)
+
+
+def parse_grid(text: str, usable: int) -> list[int]:
+    """As `parse_ks`, or "paper": the grid of Gurnee et al. 2023, 1:8, 10, 12, 16, 32, 64, ...
+
+    Args:
+        text: of --k.
+        usable: columns; the paper's grid ends there.
+
+    Raises:
+        ValueError: as `parse_ks`.
+    """
+    if text != "paper":
+        return parse_ks(text)
+    doubled = [16 * 2**i for i in range(usable.bit_length())]
+    return [k for k in (*range(1, 9), 10, 12, *doubled) if k <= usable]
 
 
 def parse_candidates(text: str) -> int | None:

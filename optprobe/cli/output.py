@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from optprobe.storage import finite
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -150,15 +152,6 @@ def _bounds(bounds: Bounds | None) -> dict[str, float] | None:
     if bounds is None:
         return None
     return {"lower": float(bounds.lower), "upper": float(bounds.upper), "gap": float(bounds.gap)}
-
-
-def finite(value: Any) -> Any:
-    """The same value with null for every number that JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def certified(result: Result, gap: float) -> bool:

@@ -20,6 +20,13 @@ def verify(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="The activation file that was solved.")
     ],
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Held-out rows where DATA has none: test_rows.npy, written by `optprobe curve`.",
+        ),
+    ] = None,
 ) -> None:
     """Check a proof of optimality against the data; exit code 0 if it holds, 1 if not."""
     from optprobe import files
@@ -38,7 +45,8 @@ def verify(
                     f"{certificate} was made with given weights, but {data} has no array 'weights'"
                 )
             weights = held.weights
-        verdict = check(proof, held.X, held.y, test=held.test, weights=weights)
+        rows = held.test if test is None else files.read_mask(test)
+        verdict = check(proof, held.X, held.y, test=rows, weights=weights)
     for line in describe(verdict, certificate.name, data.name):
         typer.echo(line)
     raise typer.Exit(0 if verdict.valid else common.NOT_PROVEN)

@@ -109,7 +109,23 @@ class Heuristic:
         columns: Int[Array, "p"] | None = None,
         seed: int = 0,
     ) -> list[Choice]:
-        """The chosen supports in the order of increasing k.
+        """The chosen supports in the order of increasing k; the arguments are those of `choices`.
+
+        Raises:
+            ValueError, ImportError: as `choices`.
+        """
+        found = self.choices(problem, ks, columns=columns, seed=seed)
+        return sorted(found, key=lambda choice: choice.k)
+
+    def choices(
+        self,
+        problem: Problem,
+        ks: Sequence[int],
+        *,
+        columns: Int[Array, "p"] | None = None,
+        seed: int = 0,
+    ) -> Iterator[Choice]:
+        """The chosen supports as they become known.
 
         Args:
             problem: data, loss and ridge; its own k is not used.
@@ -137,10 +153,23 @@ class Heuristic:
                 f"pass 1 <= k <= {len(columns)}"
             )
         self.load()
-        begun, found = time.perf_counter(), dict[int, Choice]()
-        for k, support in self.choose(problem, wanted, columns, np.random.default_rng(seed)):
-            found[k] = Choice(k, np.sort(support), time.perf_counter() - begun)
-        return [found[k] for k in wanted]
+        return _timed(self.choose, problem, wanted, columns, seed)
+
+
+def _timed(
+    choose: Method, problem: Problem, ks: Sequence[int], columns: Int[Array, "p"], seed: int
+) -> Iterator[Choice]:
+    """Choices with the time that the method spent; what the caller does between two is not its."""
+    begun = time.perf_counter()
+    found = iter(choose(problem, ks, columns, np.random.default_rng(seed)))
+    spent = time.perf_counter() - begun
+    while True:
+        begun = time.perf_counter()
+        pair = next(found, None)
+        spent += time.perf_counter() - begun
+        if pair is None:
+            return
+        yield Choice(pair[0], np.sort(pair[1]), spent)
 
 
 def ranked(

@@ -12,7 +12,7 @@ from optprobe.bench.report.summary import Summary, summarise
 from optprobe.bench.report.text import write_markdown
 from optprobe.bench.report.traces import draw_traces
 from optprobe.bench.runs import Record
-from optprobe.bench.table import rows, write_parquet
+from optprobe.bench.table import rows, write_tables
 
 
 def write_reports(
@@ -22,7 +22,7 @@ def write_reports(
     if not records:
         return None
     table = rows(records)
-    write_parquet(folder, records, table)
+    write_tables(folder, records, table)
     summary = summarise(table, machine)
     write_markdown(folder / "report.md", summary)
     figures = {

@@ -1,10 +1,11 @@
-"""What the runs ran on: processor, memory, system and versions."""
+"""What something ran on: processor, memory, system and versions."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ PACKAGES = (
     "optprobe", "numpy", "scipy", "highspy", "gurobipy", "pyscipopt", "coptpy", "cplex", "xpress",
     "pyomo",
 )  # fmt: skip
+"""Of the exact solvers."""
 
 
-def machine() -> dict[str, Any]:
-    """Facts for machine.json; a version is null where the package is not installed."""
+def machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Facts as JSON values; the version of a package that is not installed is null."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {
@@ -25,7 +27,7 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(memory, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in packages},
     }
 
 
