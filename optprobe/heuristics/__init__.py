@@ -18,7 +18,7 @@ from optprobe.heuristics.adapters.fasterrisk import fasterrisk
 from optprobe.heuristics.adapters.skglm import skglm
 from optprobe.heuristics.adapters.transformer_lens import transformer_lens
 from optprobe.heuristics.base import Choice, Heuristic, Method, ranked
-from optprobe.heuristics.coefficients import by_coefficient, telescoping
+from optprobe.heuristics.coefficients import by_coefficient
 from optprobe.heuristics.greedy import greedy_path
 from optprobe.heuristics.l1 import l1_path
 from optprobe.heuristics.mutual_information import mutual_information
@@ -30,6 +30,7 @@ from optprobe.heuristics.rankings import (
     ranking,
 )
 from optprobe.heuristics.swaps import greedy_swaps
+from optprobe.heuristics.telescoping import telescoping
 from optprobe.problem import Problem
 
 __all__ = ["HEURISTICS", "Choice", "Heuristic", "get_heuristic"]
