@@ -19,7 +19,7 @@ from optprobe.heuristics.adapters.skglm import skglm
 from optprobe.heuristics.adapters.transformer_lens import transformer_lens
 from optprobe.heuristics.base import Choice, Heuristic, Method, ranked
 from optprobe.heuristics.beam import beam_path
-from optprobe.heuristics.coefficients import by_coefficient, telescoping
+from optprobe.heuristics.coefficients import by_coefficient
 from optprobe.heuristics.greedy import greedy_path
 from optprobe.heuristics.hard_thresholding import hard_thresholding_path
 from optprobe.heuristics.l1 import l1_path
@@ -35,6 +35,7 @@ from optprobe.heuristics.rankings import (
 )
 from optprobe.heuristics.splicing import splicing_path
 from optprobe.heuristics.swaps import greedy_swaps
+from optprobe.heuristics.telescoping import telescoping
 from optprobe.losses import LOSSES
 from optprobe.problem import Problem
 
