@@ -70,14 +70,16 @@ class Job:
     def _shared(self) -> dict[str, Any]:
         """What a folder's records have in common."""
         data = self.problem.data
-        split = [data.test.tolist(), None if data.groups is None else data.groups.tolist()]
+        groups = None if data.groups is None else data.groups.astype(str).tolist()
+        split = json.dumps([data.test.tolist(), groups])
         return {
             "data": data.digest,
-            "test rows and groups": hashlib.sha256(json.dumps(split).encode()).hexdigest(),
+            "test rows and groups": hashlib.sha256(split.encode()).hexdigest(),
             "loss": self.problem.loss_name,
             "ridge": self.problem.lam,
             "weights": data.weighting,
-            **{key: value for key, value in asdict(self.settings).items()},
+            "scale_floor": data.floor,
+            **asdict(self.settings),
         }
 
     def points(self) -> Iterator[Point]:
