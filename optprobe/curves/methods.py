@@ -8,9 +8,10 @@ from optprobe.curves.records import RANDOM
 from optprobe.heuristics import HEURISTICS, Heuristic, get_heuristic
 
 DEFAULT = (
-    "mean_difference", "f_statistic", "l1_logistic", "telescoping", "greedy", "greedy_swaps",
+    "mean_difference", "f_statistic", "l1_logistic", "telescoping",
+    "greedy", "greedy_swaps", "local_search",
 )  # fmt: skip
-"""What people use most, and forward selection without and with swaps."""
+"""What people use most, forward selection without and with swaps, and our own search."""
 
 
 def chosen(methods: str | Sequence[str], loss: str) -> tuple[list[Heuristic], dict[str, str]]:

@@ -51,10 +51,11 @@ class Scorer:
     @property
     def no_test(self) -> str | None:
         """Why there are no test metrics, or None."""
-        y = self.problem.data.y[self.problem.data.test]
+        data = self.problem.data
+        y = data.signs[data.test]
         if not len(y):
             return "there are no test rows"
-        for value, label in zip((-1.0, 1.0), self.problem.data.labels, strict=True):
+        for value, label in zip((-1.0, 1.0), data.labels or (-1, 1), strict=True):
             if not (y == value).any():
                 return f"no test row has the label {label!r}"
         return None
