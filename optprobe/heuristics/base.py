@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.problem import Problem
+from optprobe.threads import single_threaded_blas
 
 Array = np.ndarray
 
@@ -159,13 +160,18 @@ class Heuristic:
 def _timed(
     choose: Method, problem: Problem, ks: Sequence[int], columns: Int[Array, "p"], seed: int
 ) -> Iterator[Choice]:
-    """Choices with the time that the method spent; what the caller does between two is not its."""
+    """Choices with the time that the method spent; what the caller does between two is not its.
+
+    BLAS keeps to one thread meanwhile, as in the engine: see `threads.py`.
+    """
     begun = time.perf_counter()
-    found = iter(choose(problem, ks, columns, np.random.default_rng(seed)))
+    with single_threaded_blas():
+        found = iter(choose(problem, ks, columns, np.random.default_rng(seed)))
     spent = time.perf_counter() - begun
     while True:
         begun = time.perf_counter()
-        pair = next(found, None)
+        with single_threaded_blas():
+            pair = next(found, None)
         spent += time.perf_counter() - begun
         if pair is None:
             return
