@@ -83,7 +83,10 @@ def _figure(curve: Curve) -> Any:
         figure.update_yaxes(title=panel.unit, row=row, col=col)
         if panel.ticks is not None:
             places, labels = zip(*panel.ticks, strict=True)
-            figure.update_yaxes(tickvals=places, ticktext=labels, row=row, col=col)
+            top = 1.05 * max(places[-1], *(max(line.values, default=0.0) for line in panel.lines))
+            figure.update_yaxes(
+                tickvals=places, ticktext=labels, range=[-0.05 * top, top], row=row, col=col
+            )
     number = len(shown)
     row, col = number // columns + 1, number % columns + 1
     figure.add_trace(_heat(overlap(curve)), row=row, col=col)
