@@ -18,6 +18,7 @@ from pathlib import Path
 from optprobe.cli.common import parse_ks
 from optprobe.curves import Curve, Point, curve
 from optprobe.files import read
+from optprobe.machine import in_words, machine
 from optprobe.result import Limits
 
 PACKAGED = Path(str(files("optprobe"))) / "data" / "digit_L01.npz"
@@ -166,6 +167,7 @@ def main() -> None:
             curves.append(compute(path, lam, ks, arguments))
             if not curves[-1].complete:
                 sys.exit("interrupted; the same command goes on from here")
+    print(in_words(machine(("numpy", "scipy", "scikit-learn"))))
     regrets(curves, lams, ks)
     excesses(curves, lams, ks)
     times(curves, ks)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import resource
 import statistics
 import subprocess
@@ -17,7 +15,6 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,6 +22,7 @@ import numpy as np
 
 from optprobe.files import read
 from optprobe.losses import LOSSES
+from optprobe.machine import in_words, machine
 from optprobe.problem import Problem
 from optprobe.solver import solve_path
 from optprobe.support import fit_support
@@ -38,18 +36,6 @@ PATHS = (
     (None, 0.1, (1, 2, 4)),
     (50, 0.01, (1, 2, 3)),
 )
-
-
-def machine() -> str:
-    """Processor, cores and versions, one line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8"))
-        model = found[1] if found else model
-    names = ("numpy", "highspy", "gurobipy")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
 def problem_of(path: Path, lam: float) -> Problem:
@@ -139,7 +125,7 @@ def main() -> None:
     """Measure every file and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, default=[PACKAGED])
-    print(f"Machine: {machine()}")
+    print(f"Machine: {in_words(machine(('numpy', 'highspy', 'gurobipy')))}")
     for path in parser.parse_args().files:
         held = read(path)
         print(f"\n### {path.stem}: {held.X.shape[0]} rows x {held.X.shape[1]} neurons")

@@ -31,6 +31,12 @@ def machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     }
 
 
+def in_words(facts: dict[str, Any]) -> str:
+    """What `machine` found as one line, for the head of a table."""
+    versions = ", ".join(f"{name} {found}" for name, found in facts["packages"].items())
+    return f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}, {versions}"
+
+
 def peak_memory_mb(pid: int | str = "self") -> float | None:
     """Most memory that a running process has held, in 10^6 bytes; None where nobody says.
 
