@@ -7,7 +7,6 @@ Times are wall-clock seconds of one run each, on an otherwise idle machine.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import statistics
 import subprocess

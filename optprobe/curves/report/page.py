@@ -30,7 +30,8 @@ POLICY = (
 """The browser itself refuses any request that the page might make."""
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 95rem; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 95rem }
+body { padding: 0 1rem }
 h1 { font-size: 1.4rem } li { max-width: 70rem }
 """
 
