@@ -2,7 +2,8 @@
 
 Most of the list is that of Gurnee et al. 2023, who also probe mathematics in arXiv's sources. Texts
 are the .tex files of a folder, or else the fragments of such sources among the compound-word texts
-of sae-probes. As in the paper, a text with an odd number of dollar signs is left out.
+of sae-probes. A text with a dollar sign that opens nothing is left out (the paper leaves out odd
+numbers of them).
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def read(folder: Path | None, feature: str | None = None) -> Dataset:
         texts = dict.fromkeys(text for part in sets for text in part.texts)
         pieces = [(text, f"fragment {i}") for i, text in enumerate(texts) if _is_latex(text)]
         source, licence = text_sets.SOURCE, text_sets.LICENCE
-    pieces = [entry for entry in pieces if entry[0].count("$") % 2 == 0]
+    pieces = [entry for entry in pieces if "$" not in MATH.sub("", entry[0])]
     if not pieces:
         raise ValueError(f"no LaTeX in {source}; pass a folder with .tex files")
     texts, documents = zip(*pieces, strict=True)

@@ -33,6 +33,7 @@ LONGEST_LINE = 300
 """A longer line on average is minified or data."""
 PER_PROJECT = 5
 PER_LANGUAGE = 200
+HOW_TO_GET = f"put projects into DIR/code, one folder each, or {HOW_TO_GET_WHEEL}"
 LEAST = 20
 """A language needs that many files, of two projects, to be a feature."""
 
@@ -46,7 +47,11 @@ def read(folder: Path | None, feature: str | None = None) -> Dataset:
     """Pieces of files in folder/code, or of the running Python; and the sets of the wheel."""
     sets = text_sets.read("programming", text_sets.starts_with(text_sets.CODE), feature)
     local = read_files(roots(folder))
-    return join("programming", labelling(feature, [*([local] if local else []), *sets]))
+    parts = labelling(feature, [*([local] if local else []), *sets])
+    if not parts:
+        where = ", ".join(map(str, roots(folder))) or "no folder"
+        raise ValueError(f"{where}: no two languages with {LEAST} files each; {HOW_TO_GET}")
+    return join("programming", parts)
 
 
 def roots(folder: Path | None) -> list[Path]:
@@ -125,7 +130,7 @@ COLLECTION = Collection(
     "programming language",
     f"source files (DIR/code, or this Python's own); {text_sets.SOURCE}",
     f"that of each file; {text_sets.LICENCE}",
-    f"put projects into DIR/code, one folder each; {HOW_TO_GET_WHEEL}",
+    HOW_TO_GET,
     found,
     read,
     features,
