@@ -7,7 +7,7 @@ from pathlib import Path
 from optprobe.features import text_sets, treebank
 from optprobe.features.base import Collection, Dataset, Feature
 from optprobe.features.sources import HOW_TO_GET_WHEEL
-from optprobe.features.text_labels import join, labelling, text_features
+from optprobe.features.text_labels import gather, join, text_features
 
 
 def found(folder: Path | None) -> bool:
@@ -17,9 +17,13 @@ def found(folder: Path | None) -> bool:
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:
     """Both sources, as far as they are here."""
-    sets = text_sets.read("distribution", text_sets.starts_with(text_sets.DISTRIBUTIONS), feature)
-    genres = [treebank.read(folder)] if treebank.found(folder) else []
-    return join("distribution", labelling(feature, [*genres, *sets]))
+    wanted = text_sets.starts_with(text_sets.DISTRIBUTIONS)
+    parts = gather(
+        feature,
+        lambda: [treebank.read(folder)] if treebank.found(folder) else [],
+        lambda: text_sets.read("distribution", wanted, feature),
+    )
+    return join("distribution", parts)
 
 
 def features(dataset: Dataset) -> list[Feature]:
