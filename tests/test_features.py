@@ -328,7 +328,7 @@ def test_an_ngram_is_told_from_both_of_its_parts():
     assert said[" a"] == -1
 
 
-LATEX = r"""Let $x_{i}$ cost \$5 or \(y\). % a note
+LATEX = r"""Let $x_{i}$ cost \$5 or \(y\) 9% off. % a note
 \begin{equation} \frac{a^{2}}{b{c}} \end{equation} See \cite[p. 3]{knuth} and \ref{eq:one}.
 $$ \alpha + 1 $$"""
 

@@ -95,9 +95,9 @@ def overview(folder: Path | None) -> Table:
 
 def _state(collection: Collection, folder: Path | None) -> tuple[int, int, str, str]:
     """Features, texts, their kinds, and what to do about what is not here or is damaged."""
-    if not collection.available(folder):
-        return 0, 0, "-", collection.how_to_get
     try:
+        if not collection.available(folder):
+            return 0, 0, "-", collection.how_to_get
         dataset = collection.load(folder)
     except ValueError as error:
         return 0, 0, "-", str(error)

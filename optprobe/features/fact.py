@@ -12,7 +12,7 @@ from optprobe.features.text_labels import gather, join, text_features
 
 def found(folder: Path | None) -> bool:
     """Whether the wheel is installed or a folder holds relations of things."""
-    return bool(text_sets.tags()) or bool(relations.find_relations(folder, people=False))
+    return text_sets.installed() or bool(relations.find_relations(folder, people=False))
 
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:

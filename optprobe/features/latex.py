@@ -22,7 +22,8 @@ PIECE = 2000
 LEAST = 20
 """A pattern with fewer matches is no feature."""
 
-COMMENT = r"(?<!\\)%(?P<comment>[^\n]*)"
+COMMENT = r"(?m)(?:^|(?<=\s))%(?P<inside>[^\n]*)"
+"""Behind white space: "50% of" is prose."""
 BRACES = r"\{(?P<inside>(?:[^{}]|\{[^{}]*\})*)\}"
 """An argument, with at most one level of braces in it."""
 DISPLAYS = r"(?:equation|align|gather|multline|eqnarray|aligned|displaymath)\*?"
@@ -97,14 +98,14 @@ PATTERNS: dict[str, tuple[str, Pattern]] = {
         pattern(rf"\\(?:chapter|(?:sub){{0,2}}section|paragraph|title)\*?{BRACES}"),
     ),
     "emphasis": ("in emphasised text", pattern(rf"\\(?:emph|text(?:bf|it|tt|sc)){BRACES}")),
-    "comment": ("in a comment", pattern(COMMENT, "comment")),
+    "comment": ("in a comment", pattern(COMMENT)),
 }
 """Name -> meaning and pattern."""
 
 
 def found(folder: Path | None) -> bool:
     """Whether a folder holds .tex files or the wheel is installed."""
-    return bool(find_files(folder, "*.tex")) or bool(text_sets.tags())
+    return bool(find_files(folder, "*.tex")) or text_sets.installed()
 
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:
