@@ -494,8 +494,16 @@ def test_the_hub_or_a_folder_like_it(tmp_path, monkeypatch):
     dataset, feature = read_hub("me/some", positive="x", label="kind", limit=2)
     assert dataset.texts == ("a", "b")
     assert dataset.labels[feature.name].tolist() == [1, -1]
+    named, _ = load_feature("hf://me/some?positive=x&label=kind&limit=2")
+    assert (named.name, named.texts) == ("me/some", dataset.texts)
     with pytest.raises(ValueError, match="no column 'label'; it has text, kind"):
         read_hub("me/some", positive="x")
+    for address, message in (
+        ("a/b", "no 'positive'"),
+        ("a/b?positive=1&lable=x", "no option 'lable'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_feature(f"hf://{address}")
 
     def unreachable(*place: str, **more: str) -> None:
         raise ConnectionError("no route")
