@@ -241,12 +241,13 @@ def test_genres_and_languages_are_features_of_texts(treebank):
     dataset, feature = load_feature("distribution/ewt_email", treebank)
     whole = RowFacts.of_texts(0, dataset.lengths)
     email = np.array(["email" in document for document in dataset.documents])
+    assert (email.sum(), (~email).sum()) == (15, 15)
     np.testing.assert_array_equal(feature.labels(dataset, whole), np.where(email, 1, -1))
 
     dataset, feature = load_feature("language/fr", treebank)
     whole = RowFacts.of_texts(0, dataset.lengths)
     french = np.array(["chien" in text for text in dataset.texts])
-    assert french.sum() == 30
+    assert (french.sum(), (~french).sum()) == (30, 60)
     np.testing.assert_array_equal(feature.labels(dataset, whole), np.where(french, 1, -1))
 
 
