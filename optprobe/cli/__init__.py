@@ -16,6 +16,7 @@ from optprobe.cli.bench import bench
 from optprobe.cli.curve import curve
 from optprobe.cli.demo import demo
 from optprobe.cli.export import export
+from optprobe.cli.features import features
 from optprobe.cli.neurons import neurons
 from optprobe.cli.solve import solve
 from optprobe.cli.verify import verify
@@ -46,7 +47,7 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (demo, solve, curve, neurons, verify, backends, export, bench):
+for command in (demo, solve, curve, neurons, features, verify, backends, export, bench):
     app.command()(command)
 
 
