@@ -13,6 +13,7 @@ import typer
 
 from optprobe.cli.backends import backends
 from optprobe.cli.bench import bench
+from optprobe.cli.capture import capture
 from optprobe.cli.curve import curve
 from optprobe.cli.demo import demo
 from optprobe.cli.export import export
@@ -47,7 +48,9 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (demo, solve, curve, neurons, features, verify, backends, export, bench):
+for command in (
+    demo, capture, features, solve, curve, neurons, verify, backends, export, bench,
+):  # fmt: skip
     app.command()(command)
 
 
