@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from optprobe.features.base import SKIP_FIRST
+from optprobe.features.sampling import LIMIT, RATIO
 from optprobe.heuristics import get_heuristic
 
 EXACT = ("bnb", "oa", "oa-plain")
@@ -78,16 +80,16 @@ class Sampling(Section):
     """Which labelled rows of a feature are used, and which of them are held out.
 
     Attributes:
-        ratio: at most so many negatives per positive.
-        limit: at most so many rows.
-        skip_first: positions at the beginning of a text that are left out.
+        ratio: largest share of positive rows.
+        limit: largest number of rows; None for no limit.
+        skip_first: token positions at the beginning of a text that are left out.
         test_size: share of the rows held out, whole documents.
         seed: of the draws.
     """
 
-    ratio: Annotated[float, Field(gt=0)] = 4.0
-    limit: Annotated[int, Field(ge=4)] = 6000
-    skip_first: Annotated[int, Field(ge=0)] = 5
+    ratio: Annotated[float, Field(gt=0, lt=1)] = RATIO
+    limit: Annotated[int, Field(ge=4)] | None = LIMIT
+    skip_first: Annotated[int, Field(ge=0)] = SKIP_FIRST
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.3
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -150,3 +152,8 @@ class Study(Section):
     candidates: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_candidates)] = None
     sampling: Sampling = Sampling()
     budget: Budget = Budget()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the method gives bounds."""
+        return self.method in EXACT
