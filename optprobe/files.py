@@ -204,6 +204,13 @@ SAFETENSORS_TYPES = {
 }  # fmt: skip
 
 
+def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The entries of a .safetensors file by name, unchecked, and where its data begin."""
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        return json.loads(stream.read(length)), 8 + length
+
+
 def _read_safetensors(path: Path) -> Read:
     """All keys of a .safetensors file, and the arrays among KEYS.
 
@@ -219,13 +226,11 @@ def _read_safetensors(path: Path) -> Read:
     with safe_open(path, framework="numpy") as checked:
         keys = list(checked.keys())
         metadata = checked.metadata() or {}
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
+    header, base = safetensors_header(path)
     arrays: dict[str, Array] = {}
     for key in KEYS:
         if key in keys:
-            arrays[key] = _read_tensor(path, header[key], 8 + length, key)
+            arrays[key] = _read_tensor(path, header[key], base, key)
     if "names" in metadata and "names" not in arrays:
         listed = json.loads(metadata["names"])
         if not isinstance(listed, list):

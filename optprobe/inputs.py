@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from optprobe.matrix.source import RowSource
+
 if TYPE_CHECKING:
     import torch
 
@@ -27,8 +29,8 @@ a relative gap means little (`Bounds.gap` divides by 1e-12 at least), below the 
 felt."""
 
 
-def checked_matrix(X: Any) -> Array | torch.Tensor:
-    """X as a two-dimensional float array or tensor, or an error that says what it is."""
+def checked_matrix(X: Any) -> Array | RowSource | torch.Tensor:
+    """X as a two-dimensional float array, source or tensor, or an error that says what it is."""
     if not isinstance(X, np.ndarray) and hasattr(X, "detach"):
         if X.ndim != 2 or not X.dtype.is_floating_point:
             raise TypeError(
@@ -40,10 +42,10 @@ def checked_matrix(X: Any) -> Array | torch.Tensor:
             )
         on_host = X.device.type == "cpu" and str(X.dtype) != "torch.bfloat16"
         return X.detach().numpy() if on_host else X.detach()
-    X = X if isinstance(X, np.ndarray) else np.asarray(X)
+    X = X if isinstance(X, np.ndarray | RowSource) else np.asarray(X)
     if X.dtype == object:
         raise TypeError("X is an object array (ragged or mixed); pass rows x columns of floats")
-    if X.dtype.kind in "biu":
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biu":
         X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
     if X.dtype.kind != "f" or X.dtype.itemsize > 8:
         raise TypeError(f"X has type {X.dtype}; pass float16, float32 or float64")

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe import confusion
+from optprobe.matrix import RowSource
 from optprobe.matrix.dense import DOUBLE_BYTES
 from optprobe.matrix.standardise import row_slices
 from optprobe.problem import Data, Problem
@@ -199,7 +200,7 @@ def _activations(
     data: Data, rows: Int[Array, "p"], columns: Int[Array, "p"]
 ) -> Float64[Array, "p"]:
     """X at (row, column) pairs, as given."""
-    if isinstance(data.X, np.ndarray):
+    if isinstance(data.X, np.ndarray | RowSource):
         return data.X[rows, columns].astype(np.float64)
     import torch
 

@@ -26,6 +26,7 @@ from optprobe.matrix import (
     DenseMatrix,
     DesignMatrix,
     NotFiniteError,
+    RowSource,
     Standardisation,
     StreamedMatrix,
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 STREAM_BYTES = 2**31
-"""Memory-mapped X beyond this size in float32 is never copied."""
+"""X on disk, mapped or in a store, beyond this size in float32 is never copied."""
 
 STREAM_DOUBLE_BYTES = 2**28
 """Float64 X in memory beyond this size in float32 is never copied: it is twice that already."""
@@ -52,8 +53,8 @@ class Data:
     Two are equal only if they are the same object; `digest` compares contents.
 
     Attributes:
-        X: rows x d, as given and not copied: a NumPy array (possibly memory-mapped) or a torch
-            tensor. Do not change it while the problem is in use.
+        X: rows x d, as given and not copied: a NumPy array (possibly memory-mapped), the array of
+            a store or a torch tensor. Do not change it while the problem is in use.
         y: -1 or +1 per row of X; the targets as given where the loss is squared error.
         labels: the caller's labels of -1 and +1, None for targets.
         names: one per column.
@@ -64,7 +65,7 @@ class Data:
         by: the standardisation, from the training rows.
     """
 
-    X: Array | torch.Tensor
+    X: Array | RowSource | torch.Tensor
     y: Float64[Array, "rows"]
     labels: tuple[Any, Any] | None
     names: tuple[str, ...]
@@ -90,20 +91,21 @@ class Data:
     @cached_property
     def matrix(self) -> DesignMatrix:
         """Z behind the design-matrix interface: dense, streamed or on its device."""
-        if not isinstance(self.X, np.ndarray):
+        if not isinstance(self.X, np.ndarray | RowSource):
             from optprobe.matrix.device import DeviceMatrix
 
             return DeviceMatrix.standardised(self.X, self.train, self.by)
-        mapped, double = isinstance(self.X, np.memmap), self.X.dtype == np.float64
-        limit = STREAM_BYTES if mapped else STREAM_DOUBLE_BYTES
-        if (mapped or double) and 4 * self.X.size > limit:
+        on_disk = isinstance(self.X, np.memmap | RowSource)
+        double = self.X.dtype == np.float64
+        limit = STREAM_BYTES if on_disk else STREAM_DOUBLE_BYTES
+        if (on_disk or double) and 4 * self.X.size > limit:
             columns = np.arange(self.X.shape[1])
             return StreamedMatrix(self.X, self.train, self.by, columns)
         return DenseMatrix.standardised(self.X, self.train, self.by)
 
     def columns(self, columns: Int[Array, "p"], rows: Int[Array, "r"]) -> Float64[Array, "p r"]:
         """Standardised columns of X in float64 straight from the source, for any rows."""
-        if isinstance(self.X, np.ndarray):
+        if isinstance(self.X, np.ndarray | RowSource):
             raw = self.X[np.ix_(rows, columns)]  # never whole rows: X may be larger than memory
         else:
             import torch
@@ -116,13 +118,13 @@ class Data:
     def restricted(self, columns: Int[Array, "p"]) -> DesignMatrix:
         """Some columns of Z, in float64 where they are few enough to be held so."""
         fits = 8 * len(columns) * len(self.train) <= DOUBLE_BYTES
-        if fits and isinstance(self.X, np.ndarray):
+        if fits and isinstance(self.X, np.ndarray | RowSource):
             return DenseMatrix(self.columns(columns, self.train))
         return self.matrix.restrict(columns)
 
-    def on_host(self) -> Array:
-        """X as a NumPy array of the same values (bfloat16 widens to float32)."""
-        if isinstance(self.X, np.ndarray):
+    def on_host(self) -> Array | RowSource:
+        """X on the host, with the same values (bfloat16 widens to float32)."""
+        if isinstance(self.X, np.ndarray | RowSource):
             return self.X
         X = self.X.float() if str(self.X.dtype) == "torch.bfloat16" else self.X
         return X.cpu().numpy()
@@ -187,7 +189,7 @@ class Problem:
     @classmethod
     def of(
         cls,
-        X: Array | torch.Tensor,
+        X: Array | RowSource | torch.Tensor,
         y: Sequence[Any] | Array,
         *,
         k: int,
@@ -202,8 +204,8 @@ class Problem:
         """Check the input once and standardise it.
 
         Args:
-            X: rows x d activations, float16/32/64: a NumPy array, memory-mapped or not, or a
-                torch tensor on any device.
+            X: rows x d activations, float16/32/64: a NumPy array, memory-mapped or not, the
+                array of a store, or a torch tensor on any device.
             y: one label per row; any two values. The larger one is the positive class. For
                 squared error one number per row, which is neither centred nor scaled.
             k: at most this many columns in the support.
@@ -240,7 +242,7 @@ class Problem:
         if not np.isfinite(scale_floor) or scale_floor <= 0:
             raise ValueError(f"scale_floor={scale_floor}: pass a positive number such as 1e-3")
         try:
-            if isinstance(X, np.ndarray):
+            if isinstance(X, np.ndarray | RowSource):
                 by = standardise(X, train, scale_floor)
             else:
                 from optprobe.matrix.device import standardise_tensor

@@ -2,7 +2,15 @@
 
 from optprobe.matrix.dense import DenseMatrix
 from optprobe.matrix.protocol import DesignMatrix
+from optprobe.matrix.source import RowSource
 from optprobe.matrix.standardise import NotFiniteError, Standardisation
 from optprobe.matrix.streamed import StreamedMatrix
 
-__all__ = ["DenseMatrix", "DesignMatrix", "NotFiniteError", "Standardisation", "StreamedMatrix"]
+__all__ = [
+    "DenseMatrix",
+    "DesignMatrix",
+    "NotFiniteError",
+    "RowSource",
+    "Standardisation",
+    "StreamedMatrix",
+]

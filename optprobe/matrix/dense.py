@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
+from optprobe.matrix.source import RowSource
 from optprobe.matrix.standardise import Standardisation, row_slices
 
 Array = np.ndarray
@@ -22,7 +23,9 @@ class DenseMatrix:
     transposed: Float[Array, "d n"]
 
     @classmethod
-    def standardised(cls, X: Array, train: Int[Array, "n"], by: Standardisation) -> DenseMatrix:
+    def standardised(
+        cls, X: Array | RowSource, train: Int[Array, "n"], by: Standardisation
+    ) -> DenseMatrix:
         """Standardise the training rows of X block by block; constant columns become 0."""
         n, d = len(train), X.shape[1]
         dtype = np.float64 if 8 * n * d <= DOUBLE_BYTES else np.float32

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from optprobe.matrix.source import RowSource
+
 Array = np.ndarray
 
 BLOCK_BYTES = 2**24
@@ -70,11 +72,11 @@ def check_finite(block: Array, first_row: int) -> None:
         raise NotFiniteError(first_row + int(row), int(column), float(block[row, column]))
 
 
-def standardise(X: Array, train: Int[Array, "n"], floor: float) -> Standardisation:
+def standardise(X: Array | RowSource, train: Int[Array, "n"], floor: float) -> Standardisation:
     """Mean, scale and constant columns of X over the rows `train`.
 
     Args:
-        X: rows x d array of floats, in memory or memory-mapped.
+        X: rows x d floats, in memory, memory-mapped or in a store.
         train: the training rows, increasing.
         floor: smallest scale; a column that varies less is divided by this instead.
 

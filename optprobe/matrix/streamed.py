@@ -1,4 +1,4 @@
-"""Z read block by block from an array too large to copy: memory-mapped, or float64 in memory."""
+"""Z read block by block from what is too large to copy: on disk, or float64 in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.matrix.dense import DenseMatrix
+from optprobe.matrix.source import RowSource
 from optprobe.matrix.standardise import Standardisation, row_slices
 
 Array = np.ndarray
@@ -20,7 +21,7 @@ class StreamedMatrix:
     `kept` lists the columns of X that this matrix shows, so that restricting costs nothing.
     """
 
-    source: Array
+    source: Array | RowSource
     train: Int[Array, "n"]
     by: Standardisation
     kept: Int[Array, "d"]

@@ -1,0 +1,234 @@
+"""One shard of a store: a .safetensors file with the activations and the facts of some rows.
+
+HOOK              rows x width   one tensor per site
+rows.FACT         rows           text (counted from the shard's first), position, token, start,
+                                 length (stop - start), each in the smallest type that holds it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from optprobe.activations.manifest import VERSION, Manifest
+from optprobe.activations.rows import RowFacts
+from optprobe.files import SAFETENSORS_TYPES, InputError, safetensors_header
+from optprobe.storage import write_durably
+
+Array = np.ndarray
+
+LIST, MANIFEST = "shards.json", "manifest.json"
+
+FACTS = ("text", "position", "token", "start", "length")
+
+DIGEST_BYTES = 2**22
+"""Read at once while a shard is digested."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What the list of shards says of one: its file, what it holds, its size and SHA-256."""
+
+    file: str
+    first_text: int
+    texts: int
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shards:
+    """shards.json: how far a store has come. It is rewritten after each shard.
+
+    Attributes:
+        shard_rows: a shard ends with the text that brings it to so many rows.
+        finished: every text is stored.
+        shards: in the order of the texts.
+    """
+
+    shard_rows: int
+    finished: bool
+    shards: tuple[Shard, ...]
+
+    @property
+    def texts(self) -> int:
+        """Texts that are stored wholly."""
+        return sum(shard.texts for shard in self.shards)
+
+    def write(self, folder: Path) -> None:
+        """Replace the list of a folder, whole or not at all."""
+        value = {"version": VERSION, **asdict(self)}
+        write_durably(folder / LIST, (json.dumps(value, indent=1) + "\n").encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Shards:
+        """The list of a folder.
+
+        Raises:
+            InputError: no such file, or a damaged one.
+        """
+        held = read_json(folder / LIST)
+        try:
+            shards = tuple(Shard(**entry) for entry in held["shards"])
+            found = cls(held["shard_rows"], held["finished"], shards)
+            first = np.cumsum([0, *(shard.texts for shard in shards)])[:-1]
+            fine = all(
+                isinstance(getattr(shard, field.name), str if "str" in str(field.type) else int)
+                for shard in shards
+                for field in fields(Shard)
+            ) and [shard.first_text for shard in shards] == list(first)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder / LIST} is no list of shards ({error})") from error
+        if not fine:
+            raise InputError(f"{folder / LIST} is no list of shards that follow on each other")
+        return found
+
+
+def read_json(path: Path) -> Any:
+    """A JSON value.
+
+    Raises:
+        InputError: no such file, or no JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error})") from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a store's folder.
+
+    Raises:
+        InputError: no store there, or a damaged manifest.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder} is no store of activations: it has no {MANIFEST}")
+    try:
+        return Manifest.from_json(read_json(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def write_shard(
+    folder: Path,
+    number: int,
+    texts: tuple[int, int],
+    rows: RowFacts,
+    values: Mapping[str, Float[Array, "rows width"]],
+) -> Shard:
+    """Write the rows of the texts from the first up to the last, exclusive.
+
+    Raises:
+        OSError: the disk is full, say; nothing is left behind.
+    """
+    from safetensors.numpy import save
+
+    first, last = texts
+    facts = {
+        "text": rows.text - first,
+        "position": rows.position,
+        "token": rows.token,
+        "start": rows.start,
+        "length": rows.stop - rows.start,
+    }
+    tensors = {f"rows.{name}": _smallest(facts[name]) for name in FACTS}
+    content = save({**values, **tensors})
+    name = f"shard-{number:06d}.safetensors"
+    write_durably(folder / name, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return Shard(name, first, last - first, len(rows), len(content), digest)
+
+
+def _smallest(values: Int[Array, "rows"]) -> Int[Array, "rows"]:
+    """The same numbers in the smallest integer type that holds them."""
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+
+
+def check(folder: Path, shard: Shard, *, digest: bool) -> None:
+    """The file has the size of the list, and its digest too where that is asked for.
+
+    Raises:
+        InputError: naming the file.
+    """
+    path = folder / shard.file
+    if not path.is_file():
+        raise InputError(f"{path} is missing; copy it again, or capture into another folder")
+    size = path.stat().st_size
+    if size != shard.bytes:
+        word = "truncated" if size < shard.bytes else "altered"
+        raise InputError(
+            f"{path} is {word}: it has {size} bytes and was written with {shard.bytes}; copy it "
+            "again, or capture into another folder"
+        )
+    if digest and _digest(path) != shard.sha256:
+        raise InputError(
+            f"{path} is altered: its SHA-256 is not the one it was written with; copy it again, "
+            "or capture into another folder"
+        )
+
+
+def _digest(path: Path) -> str:
+    hashed = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(DIGEST_BYTES):
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
+class Tensors:
+    """The tensors of one shard, mapped afresh at each use: what nobody holds takes no memory.
+
+    Raises:
+        InputError: the header is damaged, or does not hold what the manifest says.
+    """
+
+    def __init__(self, folder: Path, shard: Shard, manifest: Manifest) -> None:
+        self._path = folder / shard.file
+        try:
+            header, base = safetensors_header(self._path)
+            self._at = {
+                name: (
+                    np.dtype(SAFETENSORS_TYPES[entry["dtype"]]),
+                    base + int(entry["data_offsets"][0]),
+                    tuple(int(size) for size in entry["shape"]),
+                )
+                for name, entry in header.items()
+                if name != "__metadata__"
+            }
+        except (OSError, ValueError, KeyError, TypeError, LookupError) as error:
+            raise InputError(f"{self._path} is altered: its header is damaged") from error
+        expected: dict[str, tuple[int, ...]] = {
+            site: (shard.rows, width) for site, width in manifest.sites.items()
+        }
+        expected |= {f"rows.{name}": (shard.rows,) for name in FACTS}
+        for name, shape in expected.items():
+            dtype, offset, found = self._at.get(name, (np.dtype("?"), 0, ()))
+            fits = offset + dtype.itemsize * int(np.prod(shape)) <= shard.bytes
+            kind = dtype.kind in "iu" if name.startswith("rows.") else dtype == manifest.dtype
+            if found != shape or not fits or not kind:
+                raise InputError(f"{self._path} is altered: it has no tensor {name!r} of {shape}")
+
+    def __getitem__(self, name: str) -> Array:
+        """A tensor, mapped."""
+        dtype, offset, shape = self._at[name]
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        return np.memmap(self._path, dtype, "r", offset, shape)
+
+    def facts(self, first_text: int) -> RowFacts:
+        """What the rows stand for."""
+        text, position, token, start, length = (
+            self[f"rows.{name}"].astype(np.int64) for name in FACTS
+        )
+        return RowFacts(text + first_text, position, token, start, start + length)
