@@ -34,9 +34,9 @@ def read_study(path: Path) -> Study:
     Raises:
         InputError: no such file, not YAML, or a key that is unknown, missing, given twice or
             wrong: the first of these, with its line.
-        ValueError: pydantic or PyYAML is not installed.
+        ValueError: pydantic, PyYAML or pyarrow is not installed.
     """
-    for package in ("pydantic", "yaml"):
+    for package in ("pydantic", "yaml", "pyarrow"):
         require_package(package, "a study file", "study")
     import pydantic
     import yaml
