@@ -15,8 +15,10 @@ from optprobe.cli.backends import backends
 from optprobe.cli.bench import bench
 from optprobe.cli.curve import curve
 from optprobe.cli.demo import demo
+from optprobe.cli.evidence import evidence
 from optprobe.cli.export import export
 from optprobe.cli.neurons import neurons
+from optprobe.cli.run import run
 from optprobe.cli.solve import solve
 from optprobe.cli.verify import verify
 
@@ -46,7 +48,9 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (demo, solve, curve, neurons, verify, backends, export, bench):
+for command in (
+    demo, run, evidence, solve, curve, neurons, verify, backends, export, bench,
+):  # fmt: skip
     app.command()(command)
 
 

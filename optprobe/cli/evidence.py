@@ -78,7 +78,9 @@ def evidence(
             try:
                 write_evidence(place, found)
             except OSError as error:
-                raise ValueError(f"{place} cannot be written ({error}); pass another --out") from error
+                raise ValueError(
+                    f"{place} cannot be written ({error}); pass another --out"
+                ) from error
             if not quiet:
                 _show(found, place)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Result
 
+
 @dataclass
 class Output:
     """Collects results and writes them as they come, so that an interruption loses nothing.

@@ -70,9 +70,8 @@ def study_table(outcome: Outcome) -> Table:
 
 def summary(outcome: Outcome, folder: Path) -> list[str]:
     """Times, what is left, and where the files are."""
-    lines = [
-        f"Capture {outcome.capture_seconds:.1f} s, probes {outcome.probe_seconds:.1f} s in this run."
-    ]
+    spent = f"capture {outcome.capture_seconds:.1f} s, probes {outcome.probe_seconds:.1f} s"
+    lines = [f"This run: {spent}."]
     if outcome.left:
         lines.append(f"{outcome.left} layers are left; the same command goes on with them.")
     lines.append(f"Written to {folder}: table.md, table.parquet, results/, certificates/")

@@ -12,32 +12,14 @@ from jaxtyping import Float64, Int, Int8
 from optprobe.evidence.ablation import Effect, ablation_losses, effects
 from optprobe.evidence.contexts import Context, extremes
 from optprobe.evidence.histogram import Histogram, histogram
+from optprobe.evidence.model import LanguageModel
 from optprobe.evidence.parts import Neuron, parts
 from optprobe.evidence.unembedding import TokenLogit, promoted
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from optprobe.activations.rows import RowFacts
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class LanguageModel:
-    """A causal language model of transformers with its tokenizer's two directions.
-
-    Attributes:
-        name: for titles and records.
-        module: the model.
-        encode: text -> the ids that were captured.
-        decode: one id -> its text.
-    """
-
-    name: str
-    module: Module
-    encode: Callable[[str], Int[Array, "tokens"]]
-    decode: Callable[[int], str]
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from jaxtyping import Float64
+
+from optprobe.activations.doors.modules import AFTER_MLP, layer_count, places
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module, ModuleList
+    from torch.nn import Module
 
-PROJECTIONS = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out", "w2")
-"""What models call the second matrix of an MLP."""
+    from optprobe.activations.store import Store
 
-BLOCK_NORM = "post_feedforward_layernorm"
-"""The norm between an MLP and the residual stream, where a model has one."""
+Array = np.ndarray
 
 NEURON = re.compile(r"L(\d+)N(\d+)")
 
@@ -54,6 +57,19 @@ class Neuron:
         """The hook that captures it."""
         return f"blocks.{self.layer}.mlp.hook_post"
 
+    def activations(self, store: Store) -> Float64[Array, "rows"]:
+        """Its stored activation on every row.
+
+        Raises:
+            InputError: the store does not hold its layer.
+            ValueError: the layer has fewer neurons.
+        """
+        values = store.array([self.site])
+        if self.index >= values.shape[1]:
+            raise ValueError(f"{self.name}: the layer has neurons 0 to {values.shape[1] - 1}")
+        column = values[np.arange(values.shape[0])[:, None], np.array([[self.index]])]
+        return column[:, 0].astype(np.float64)
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -72,56 +88,37 @@ class Parts:
     unembedding: Tensor
 
 
-def parts(model: Module, neuron: Neuron) -> Parts:
+def parts(model: Any, neuron: Neuron) -> Parts:
     """Find them in a causal language model of transformers.
 
     Raises:
         ValueError: no such layer or neuron, or a model that is built in another way.
     """
-    blocks = _blocks(model)
-    if neuron.layer >= len(blocks):
+    layers = layer_count(model)
+    if neuron.layer >= layers:
         raise ValueError(
-            f"{neuron.name}: the model has layers 0 to {len(blocks) - 1}; choose one of them"
+            f"{neuron.name}: the model has layers 0 to {layers - 1}; choose one of them"
         )
-    block = blocks[neuron.layer]
-    found = [
-        module
-        for name, module in block.named_modules()
-        if "attn" not in name and "attention" not in name and name.split(".")[-1] in PROJECTIONS
-    ]
-    if len(found) != 1:
+    place = places(model).get(neuron.site)
+    if place is None:
         raise ValueError(
-            f"layer {neuron.layer} of {type(model).__name__} has {len(found)} modules called "
-            f"{', '.join(PROJECTIONS)}; neuron evidence needs a dense MLP with exactly one"
+            f"{type(model).__name__} has no dense MLP in layer {neuron.layer} whose output weights "
+            "could be found"
         )
-    weight = _weight(found[0])
+    projection = model.get_submodule(place.module)
+    block = model.get_submodule(place.module.rpartition(".")[0].rpartition(".")[0])
+    weight = _weight(projection)
     if neuron.index >= weight.shape[1]:
         raise ValueError(
             f"{neuron.name}: layer {neuron.layer} has neurons 0 to {weight.shape[1] - 1}"
         )
-    own = [child for name, child in block.named_children() if name == BLOCK_NORM]
-    unembedding = cast("Module", model.get_output_embeddings())  # type: ignore[operator]
+    own = [child for name, child in block.named_children() if name == AFTER_MLP]
     return Parts(
-        found[0],
+        projection,
         weight[:, neuron.index],
-        (*own, _final_norm(model)),
-        cast("Tensor", unembedding.weight),
+        (*own, _final_norm(model, place.module)),
+        model.get_output_embeddings().weight.detach(),
     )
-
-
-def _blocks(model: Module) -> ModuleList:
-    """The only list of modules as long as the model has layers."""
-    from torch.nn import ModuleList
-
-    count = model.config.num_hidden_layers  # type: ignore[union-attr]
-    found = [
-        module
-        for module in model.modules()
-        if isinstance(module, ModuleList) and len(module) == count
-    ]
-    if not found:
-        raise ValueError(f"{type(model).__name__} has no list of {count} blocks")
-    return found[0]
 
 
 def _weight(projection: Module) -> Tensor:
@@ -130,13 +127,18 @@ def _weight(projection: Module) -> Tensor:
     return weight.T if type(projection).__name__ == "Conv1D" else weight
 
 
-def _final_norm(model: Module) -> Module:
-    """The last norm that is no part of a block."""
-    inside = {id(module) for module in _blocks(model).modules()}
+def _final_norm(model: Any, inside: str) -> Module:
+    """The last norm that is in no block.
+
+    Args:
+        model: of transformers.
+        inside: path of a module of one of its blocks, such as model.layers.3.mlp.down_proj.
+    """
+    blocks = re.split(r"\.\d+\.", inside)[0]
     norms = [
         module
-        for module in model.modules()
-        if "Norm" in type(module).__name__ and id(module) not in inside
+        for name, module in model.named_modules()
+        if "Norm" in type(module).__name__ and not name.startswith(blocks + ".")
     ]
     if not norms:
         raise ValueError(f"{type(model).__name__} has no final norm that could be found")

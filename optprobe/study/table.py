@@ -17,8 +17,9 @@ COLUMNS = {
     "test_mcc": "float64", "support": "list", "names": "string", "certificate": "string",
     "data": "string",
 }  # fmt: skip
-"""Of table.parquet. `lower` and `gap` are the checker's, `certified` says that the gap asked for is
-verified, `names` has spaces between; test metrics are null without held-out rows of both classes."""
+"""Of table.parquet. `lower` and `gap` are the checker's, `certified` says that the gap asked for
+is verified, `names` has spaces between; test metrics are null without held-out rows of both
+classes."""
 
 HEADS = (
     "feature", "layer", "k", "objective", "verified gap", "test F1", "PR-AUC", "seconds",
