@@ -20,7 +20,7 @@ def evidence(
         Path, typer.Argument(metavar="STORE", help="Folder that `optprobe capture` wrote.")
     ],
     feature: Annotated[
-        str, typer.Argument(metavar="FEATURE", help="collection/feature, as `optprobe features`.")
+        str, typer.Argument(metavar="FEATURE", help="collection/feature, or a file of your own.")
     ],
     neuron: Annotated[
         str, typer.Option(help="Layer and number, such as L12N77; several with commas.")
@@ -50,20 +50,20 @@ def evidence(
     with common.stoppable(), common.bad_input(ValueError, TypeError, ImportError):
         from optprobe.activations.store import Store
         from optprobe.evidence import Neuron, neuron_evidence, open_model, write_evidence
+        from optprobe.features import load_feature
         from optprobe.storage import require_package
-        from optprobe.study import find_feature
 
         require_package("pyarrow", "evidence on a neuron", "study")
         neurons = [Neuron.parse(name.strip()) for name in neuron.split(",")]
         held = Store.open(store)
-        labelled, dataset = find_feature(feature, folder)
+        dataset, labelled = load_feature(feature, folder)
         labels = labelled.labels(dataset, held.rows)
         language = open_model(model, device=device)
         for one in neurons:
             found = neuron_evidence(
                 language,
                 one,
-                feature,
+                labelled.name,
                 one.activations(held),
                 labels,
                 held.rows,

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from optprobe.study.schema import Study
 
 
+FILE = re.compile(r"\.csv$|\.jsonl$|\.py:\w+$")
+"""How features that lie in a file end."""
+
 PLAIN = {
     "Input should": "it should",
     "valid tuple|[Tt]uple": "list",
@@ -29,7 +32,7 @@ PLAIN = {
 
 
 def read_study(path: Path) -> Study:
-    """The study in a YAML file; relative folders in it are relative to the file.
+    """The study in a YAML file; relative places in it are relative to the file.
 
     Raises:
         InputError: no such file, not YAML, or a key that is unknown, missing, given twice or
@@ -64,9 +67,18 @@ def read_study(path: Path) -> Study:
         line, sentence = told[0]
         more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
         raise InputError(f"{path}, line {line}: {sentence}{more}") from error
-    if study.folder is not None:
-        study = study.model_copy(update={"folder": path.parent / study.folder})
-    return study
+    home = path.parent
+    return study.model_copy(
+        update={
+            "folder": None if study.folder is None else home / study.folder,
+            "features": tuple(_beside(home, feature) for feature in study.features),
+        }
+    )
+
+
+def _beside(home: Path, feature: str) -> str:
+    """A feature's own file, relative to the study file; anything else as it is."""
+    return str(home / feature) if FILE.search(feature) else feature
 
 
 def _sentence(error: ErrorDetails, lines: dict[Place, int]) -> tuple[int, str]:

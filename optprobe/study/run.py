@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from optprobe.activations.capture import capture
 from optprobe.activations.doors import get_door
 from optprobe.activations.manifest import text_digest
 from optprobe.activations.store import Store
-from optprobe.features import COLLECTIONS
+from optprobe.features import load_feature
 from optprobe.files import InputError
 from optprobe.study.folder import Folder
 from optprobe.study.probes import layer_problem, probe, settled, solved
@@ -57,23 +56,23 @@ def run_study(study: Study, out: Path, *, log: Log | None = None) -> Outcome:
         log: takes progress lines.
 
     Raises:
-        ValueError: an unknown feature (near ones are named), model, hook or layer, a feature
+        ValueError: an unknown feature, model, hook or layer (near ones are named), a feature
             without rows of both classes, or a folder that holds something else.
         ImportError: a package is missing; the message has the pip command.
     """
     told = log or _silent
     folder = Folder(out, study)
-    found = [find_feature(name, study.folder) for name in study.features]
+    found = _features(study)
     begun = time.monotonic()
     stores: dict[str, Store] = {}
-    for _, dataset in found:
+    for dataset, _ in found:
         if dataset.name not in stores:
             stores[dataset.name] = _captured(study, dataset, folder, told)
     captured = time.monotonic()
     deadline = captured + (study.budget.seconds or float("inf"))
     records: list[dict[str, Any]] = []
     left, stopped = 0, False
-    for feature, dataset in found:
+    for dataset, feature in found:
         store, rows = stores[dataset.name], None
         for layer, site in _sites(study, store):
             record = folder.read(feature.name, layer)
@@ -98,26 +97,18 @@ def run_study(study: Study, out: Path, *, log: Log | None = None) -> Outcome:
     )
 
 
-def find_feature(name: str, folder: Path | None) -> tuple[Feature, Dataset]:
-    """A feature and its texts.
-
-    Args:
-        name: "collection/feature".
-        folder: where collections look for their sources.
+def _features(study: Study) -> list[tuple[Dataset, Feature]]:
+    """The features with their texts.
 
     Raises:
-        InputError: no such collection or feature; near ones are named.
-        ValueError: the collection's texts are not here.
+        ValueError: two of one name.
     """
-    collection = COLLECTIONS.get(name.partition("/")[0])
-    if collection is None:
-        raise InputError(f"{name}: no such collection; choose one of {', '.join(COLLECTIONS)}")
-    dataset = collection.load(folder, name)
-    features = {feature.name: feature for feature in collection.features(dataset)}
-    if name not in features:
-        near = difflib.get_close_matches(name, features, n=5) or list(features)[:5]
-        raise InputError(f"{name}: no such feature; near ones are {', '.join(near)}")
-    return features[name], dataset
+    found = [load_feature(name, study.folder) for name in study.features]
+    names = [feature.name for _, feature in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two features are called {name}; keep or rename one of them")
+    return found
 
 
 def _captured(study: Study, dataset: Dataset, folder: Folder, log: Log) -> Store:

@@ -49,14 +49,6 @@ def _hook(value: str) -> str:
     return value
 
 
-def _feature(value: str) -> str:
-    if not re.fullmatch(r"[^/\s]+/\S(.*\S)?", value):
-        raise ValueError(
-            f"{value!r} is no feature; write collection/feature, as `optprobe features` lists them"
-        )
-    return value
-
-
 def _method(value: str) -> str:
     if value not in EXACT:
         try:
@@ -114,8 +106,10 @@ class Study(Section):
 
     Attributes:
         model: as `optprobe capture` takes it.
-        features: collection/feature, as `optprobe features` lists them.
-        folder: where collections look for their sources, relative to the study file.
+        features: collection/feature, as `optprobe features` lists them; a .csv or .jsonl file of
+            texts with labels or spans; or a function, "module:function" or "file.py:function".
+        folder: where collections look for their sources. This and the files above are relative
+            to the study file.
         layers: increasing numbers; None ("all" in the file) for every layer.
         hook: hook point with {l} for the layer.
         door, device, dtype, aggregation, batch_tokens, max_tokens: of the capture.
@@ -126,7 +120,7 @@ class Study(Section):
     """
 
     model: Annotated[str, Field(min_length=1)]
-    features: Annotated[tuple[Annotated[str, AfterValidator(_feature)], ...], Field(min_length=1)]
+    features: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     folder: Path | None = None
     layers: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...] | None,
