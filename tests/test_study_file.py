@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import get_args
 
@@ -122,7 +123,11 @@ def test_plain_words_are_those_of_yaml_1_2():
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("ab1:.-e"),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("ab1:.-e"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xyz", min_size=1), inner),
     max_leaves=8,
 )
@@ -130,7 +135,5 @@ plain = st.recursive(
 
 @given(st.dictionaries(st.text("xyz", min_size=1), plain, max_size=3))
 def test_json_means_what_it_says(value):
-    import json
-
     held, _ = load(json.dumps(value))
     assert held == value

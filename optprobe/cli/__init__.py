@@ -17,6 +17,7 @@ from optprobe.cli.curve import curve
 from optprobe.cli.demo import demo
 from optprobe.cli.evidence import evidence
 from optprobe.cli.export import export
+from optprobe.cli.features import features
 from optprobe.cli.neurons import neurons
 from optprobe.cli.run import run
 from optprobe.cli.solve import solve
@@ -49,7 +50,7 @@ def root(
 
 
 for command in (
-    demo, run, evidence, solve, curve, neurons, verify, backends, export, bench,
+    demo, run, features, solve, curve, neurons, evidence, verify, backends, export, bench,
 ):  # fmt: skip
     app.command()(command)
 

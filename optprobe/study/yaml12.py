@@ -51,6 +51,7 @@ def load(text: str) -> tuple[Any, dict[Place, int]]:
         Loader.add_implicit_resolver(
             f"tag:yaml.org,2002:{kind}", re.compile(f"(?:{pattern})$"), starts
         )
+    Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
     loader = Loader(text)
     try:
         node = loader.get_single_node()

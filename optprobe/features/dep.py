@@ -1,0 +1,25 @@
+"""Dependency: the relation of the token's first word to its head, against every other word."""
+
+from __future__ import annotations
+
+from optprobe.features import treebank
+from optprobe.features.base import Collection, Dataset, Feature
+from optprobe.features.tags import one_against_rest
+
+
+def features(dataset: Dataset) -> list[Feature]:
+    """dep/nsubj, dep/obj, ..., with subtypes such as dep/nsubj:pass on their own."""
+    return one_against_rest(dataset, "dep", "deprel", "dependency relation")
+
+
+COLLECTION = Collection(
+    "dep",
+    "dependency relation",
+    treebank.SOURCE,
+    treebank.LICENCE,
+    treebank.HOW_TO_GET,
+    treebank.found,
+    treebank.read,
+    features,
+    treebank.URLS,
+)
