@@ -55,7 +55,9 @@ def reducer(
                     f"{site} has values up to {float(whole.abs().max()):.6g} and {dtype} ends at "
                     f"{torch.finfo(target).max:.6g}; store float32"
                 )
-            raise ValueError(f"{site}: the model gives numbers that are not finite; run it in float32")
+            raise ValueError(
+                f"{site}: the model gives numbers that are not finite; run it in float32"
+            )
         return rounded.cpu()
 
     return reduce

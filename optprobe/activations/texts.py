@@ -59,7 +59,9 @@ def _jsonl(path: Path, lines: list[str]) -> list[str]:
 def _csv(path: Path, content: str) -> list[str]:
     reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
     if "text" not in (reader.fieldnames or ()):
-        raise InputError(f'{path} has no column "text"; it has {", ".join(reader.fieldnames or ())}')
+        raise InputError(
+            f'{path} has no column "text"; it has {", ".join(reader.fieldnames or ())}'
+        )
     texts: list[str] = []
     try:
         for row in reader:

@@ -68,7 +68,8 @@ class Tokens:
             longest = int(np.argmax(lengths > door.context))
             raise ValueError(
                 f"text {longest} has {lengths[longest]} tokens and {door.model} reads "
-                f"{door.context} at once; pass max_tokens={door.context} to cut texts, or split them"
+                f"{door.context} at once; pass max_tokens={door.context} to cut texts, or "
+                "split them"
             )
         places = np.concatenate(offsets) if offsets else np.empty((0, 2), np.int32)
         return cls(

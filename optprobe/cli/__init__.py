@@ -13,6 +13,7 @@ import typer
 
 from optprobe.cli.backends import backends
 from optprobe.cli.bench import bench
+from optprobe.cli.capture import capture
 from optprobe.cli.curve import curve
 from optprobe.cli.demo import demo
 from optprobe.cli.evidence import evidence
@@ -50,7 +51,7 @@ def root(
 
 
 for command in (
-    demo, run, features, solve, curve, neurons, evidence, verify, backends, export, bench,
+    demo, run, capture, features, solve, curve, neurons, evidence, verify, backends, export, bench,
 ):  # fmt: skip
     app.command()(command)
 

@@ -41,25 +41,35 @@ def stoppable() -> Generator[None, None, None]:
         raise typer.Exit(STOPPED) from None
 
 
-def parse_ks(text: str, option: str = "--k") -> list[int]:
-    """ "3", "1:8" (both ends included), "1,2,4" or a mixture, as increasing numbers.
+def parse_numbers(text: str, option: str) -> list[int]:
+    """ "3", "0:8" (both ends included), "1,2,4" or a mixture, as increasing numbers.
 
     Raises:
-        ValueError: not of that form, or a number below 1.
+        ValueError: not of that form.
     """
-    ks: set[int] = set()
+    numbers: set[int] = set()
     for part in text.split(","):
         ends = part.split(":")
         try:
             first, last = int(ends[0]), int(ends[-1])
         except ValueError:
             first, last = 1, 0
-        if len(ends) > 2 or last < first:
+        if len(ends) > 2 or last < first or first < 0:
             raise ValueError(f"{option} {text}: pass a number, a range such as 1:8 or a list 1,2,4")
-        if first < 1:
-            raise ValueError(f"{option} {text}: a probe needs at least one column; pass k >= 1")
-        ks.update(range(first, last + 1))
-    return sorted(ks)
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
+
+
+def parse_ks(text: str, option: str = "--k") -> list[int]:
+    """As `parse_numbers`, from 1 on.
+
+    Raises:
+        ValueError: not of that form, or a number below 1.
+    """
+    ks = parse_numbers(text, option)
+    if ks[0] < 1:
+        raise ValueError(f"{option} {text}: a probe needs at least one column; pass k >= 1")
+    return ks
 
 
 def parse_grid(text: str, usable: int) -> list[int]:

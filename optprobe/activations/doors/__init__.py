@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from optprobe.activations.doors.base import Door
+from optprobe.activations.doors.base import Door, layer_sites
 from optprobe.activations.doors.bridge import BridgeDoor
 from optprobe.activations.doors.hooks import HooksDoor
 from optprobe.activations.doors.nnsight import NNsightDoor
+
+__all__ = ["DOORS", "BridgeDoor", "Door", "HooksDoor", "NNsightDoor", "get_door", "layer_sites"]
 
 DOORS: dict[str, type[Door]] = {
     "bridge": BridgeDoor,

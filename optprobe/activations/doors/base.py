@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int32
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-Reduce = "Callable[[str, torch.Tensor], torch.Tensor]"
+Reduce: TypeAlias = "Callable[[str, torch.Tensor], torch.Tensor]"
 """What is kept of a site: of its name and its values [batch, position, width]."""
 
 BATCH, POSITIONS = 2, 11
@@ -152,6 +152,14 @@ def widths(door: Door, sites: Sequence[str]) -> dict[str, int]:
     ids = torch.zeros((BATCH, POSITIONS), dtype=torch.int64)
     found = door.run(ids, torch.ones_like(ids), sites, shape)
     return {site: int(found[site]) for site in sites}
+
+
+def layer_sites(patterns: Sequence[str], layers: Iterable[int]) -> list[str]:
+    """Every pattern at every layer, layer after layer; one without {l} stands once, at the end."""
+    placed = [name for name in patterns if "{l}" in name]
+    return [name.replace("{l}", str(layer)) for layer in layers for name in placed] + [
+        name for name in patterns if "{l}" not in name
+    ]
 
 
 def check_sites(door: Door, sites: Sequence[str]) -> None:

@@ -68,4 +68,6 @@ def _near(name: str) -> str:
         known += OFFICIAL_MODEL_NAMES
     by_end = {full.rpartition("/")[2].lower(): full for full in known}
     close = difflib.get_close_matches(name.rpartition("/")[2].lower(), by_end, n=4, cutoff=0.6)
-    return f"near names are {', '.join(by_end[end] for end in close)}" if close else "check the name"
+    return (
+        f"near names are {', '.join(by_end[end] for end in close)}" if close else "check the name"
+    )

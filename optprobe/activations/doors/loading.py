@@ -175,4 +175,3 @@ def _digest(place: Path) -> str:
             while block := held.read(1 << 22):
                 hashed.update(block)
     return f"sha256:{hashed.hexdigest()}"
-

@@ -68,13 +68,15 @@ class NNsightDoor:
         wanted = [(site, place) for site, place in self._places.items() if site in sites]
         device = self.held.model.device
         given = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
-        with torch.inference_mode():
-            with self._wrapped.trace(**given, use_cache=False) as tracer:
-                for site, place in wanted:
-                    module = self._wrapped.get(place.module)
-                    try:
-                        collector.take(site, getattr(module, place.side))
-                    except AllSeen:
-                        tracer.stop()
+        with (
+            torch.inference_mode(),
+            self._wrapped.trace(**given, use_cache=False) as tracer,
+        ):
+            for site, place in wanted:
+                module = self._wrapped.get(place.module)
+                try:
+                    collector.take(site, getattr(module, place.side))
+                except AllSeen:
+                    tracer.stop()
         missed(sites, collector.found)
         return collector.found
