@@ -160,9 +160,9 @@ def test_the_norm_of_a_block_is_on_the_way():
 
 
 def test_neurons_that_do_not_exist_are_named(model):
-    with pytest.raises(ValueError, match="L2N0: the model has layers 0 to 1"):
+    with pytest.raises(ValueError, match="L02N0: the model has layers 0 to 1"):
         parts(model, Neuron(2, 0))
-    with pytest.raises(ValueError, match="L1N24: layer 1 has neurons 0 to 23"):
+    with pytest.raises(ValueError, match="L01N24: layer 1 has neurons 0 to 23"):
         parts(model, Neuron(1, 24))
     with pytest.raises(ValueError, match="not a neuron of an MLP"):
         Neuron.parse("blocks.1.hook_resid_post:3")
@@ -261,7 +261,7 @@ def test_evidence_of_one_neuron_is_written_whole(study, tmp_path):
     )
     write_evidence(tmp_path / "out", found)
     record = json.loads((tmp_path / "out" / "evidence.json").read_text())
-    assert (record["neuron"], record["site"]) == ("L1N4", "blocks.1.mlp.hook_post")
+    assert (record["neuron"], record["site"]) == ("L01N4", "blocks.1.mlp.hook_post")
     assert record["top"][0]["activation"] == values.max()
     assert len(record["bottom"]) == len(record["promotes"]) == 3
     table = pq.read_table(tmp_path / "out" / "rows.parquet").to_pydict()

@@ -49,8 +49,8 @@ class Neuron:
 
     @property
     def name(self) -> str:
-        """As columns are named."""
-        return f"L{self.layer}N{self.index}"
+        """As columns of a store are named."""
+        return f"L{self.layer:02d}N{self.index}"
 
     @property
     def site(self) -> str:
