@@ -33,7 +33,7 @@ def evidence(
         typer.Option(metavar="DIR", help="Where the feature's texts lie."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
-    texts: Annotated[int, typer.Option(help="Texts on which ablation is measured.")] = 200,
+    texts: Annotated[int, typer.Option(help="Texts on which ablation is measured.")] = 100,
     top: Annotated[int, typer.Option(help="Contexts and tokens on each side.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the draw of those texts.")] = 0,
     out: Annotated[

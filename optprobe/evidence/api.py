@@ -64,7 +64,7 @@ def neuron_evidence(
     texts: Sequence[str],
     documents: Sequence[str],
     *,
-    ablated_texts: int = 200,
+    ablated_texts: int = 100,
     count: int = 20,
     seed: int = 0,
     log: Callable[[str], None] | None = None,

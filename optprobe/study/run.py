@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optprobe.activations.capture import capture
 from optprobe.activations.doors import get_door
 from optprobe.activations.manifest import text_digest
+from optprobe.activations.shards import LIST
 from optprobe.activations.store import Store
 from optprobe.features import load_feature
 from optprobe.files import InputError
@@ -118,7 +119,7 @@ def _captured(study: Study, dataset: Dataset, folder: Folder, log: Log) -> Store
         InputError: the folder holds activations of other texts.
     """
     path = folder.activations(dataset.name)
-    if (path / "manifest.json").exists():
+    if (path / LIST).exists():  # a capture that ended before its first shard has none
         store = Store.open(path)
         if store.manifest.text_digest != text_digest(dataset.texts):
             raise InputError(
