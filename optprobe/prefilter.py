@@ -45,8 +45,7 @@ def covariance(problem: Problem) -> Float64[Array, "d"]:
 
     Source: Fan and Lv 2008, "Sure independence screening".
     """
-    y, w = problem.data.y[problem.data.train], problem.weights
-    return np.abs(problem.matrix.correlations((w * (y - w @ y))[None])[0])
+    return np.abs(problem.data.covariance)
 
 
 def relaxation_scores(problem: Problem) -> Float64[Array, "d"]:

@@ -130,6 +130,15 @@ class Data:
         return X.cpu().numpy()
 
     @cached_property
+    def covariance(self) -> Float64[Array, "d"]:
+        """sum_i w_i (y_i - mean of y) z_ij of each column, the mean of y weighted.
+
+        `Problem.of` takes it in the pass that standardises X.
+        """
+        centred = _centred(self.y[self.train], self.weights)
+        return self.matrix.correlations(centred[None])[0]
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of X (type, shape, bytes in C order), y, training rows and weights."""
         hashed = hashlib.sha256()
@@ -142,6 +151,11 @@ class Data:
         hashed.update(np.ascontiguousarray(self.train, "<i8").data)
         hashed.update(np.ascontiguousarray(self.weights, "<f8").data)
         return hashed.hexdigest()
+
+
+def _centred(y: Float64[Array, "n"], w: Float64[Array, "n"]) -> Float64[Array, "n"]:
+    """w_i (y_i - mean of y)."""
+    return w * (y - w @ y)
 
 
 @dataclass(frozen=True)
@@ -241,9 +255,11 @@ class Problem:
             groups = inputs.groups(groups, held, rows)
         if not np.isfinite(scale_floor) or scale_floor <= 0:
             raise ValueError(f"scale_floor={scale_floor}: pass a positive number such as 1e-3")
+        seen: dict[str, Array] = {}  # on the way
         try:
             if isinstance(X, np.ndarray | RowSource):
-                by = standardise(X, train, scale_floor)
+                centred = _centred(checked[train], values)
+                by, seen["covariance"] = standardise(X, train, scale_floor, centred)
             else:
                 from optprobe.matrix.device import standardise_tensor
 
@@ -271,6 +287,7 @@ class Problem:
             by,
             float(scale_floor),
         )
+        vars(data).update(seen)
         return cls(data, k, lam, loss)
 
     @property

@@ -89,7 +89,7 @@ KINDS = {
 
 
 def _standardise(X: np.ndarray) -> Standardisation:
-    return standardise.standardise(X, TRAIN, 1e-3)
+    return standardise.standardise(X, TRAIN, 1e-3, np.zeros(len(TRAIN)))[0]
 
 
 @pytest.fixture(params=KINDS)
@@ -180,6 +180,8 @@ def test_a_large_streamed_matrix_is_restricted_without_a_copy():
 def test_standardisation_in_blocks(monkeypatch, dtype, rows_a_block):
     X = activations(dtype)
     monkeypatch.setattr(standardise, "BLOCK_BYTES", 8 * D * rows_a_block)
+    monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
+    monkeypatch.setattr(standardise, "MOMENT_ROWS", rows_a_block)
     by = _standardise(X)
     train = X[TRAIN].astype(np.float64)
     np.testing.assert_allclose(by.mean, train.mean(axis=0), rtol=1e-14)
@@ -190,6 +192,22 @@ def test_standardisation_in_blocks(monkeypatch, dtype, rows_a_block):
     np.testing.assert_allclose(on_tensor.mean, by.mean, rtol=1e-14)
     np.testing.assert_allclose(on_tensor.scale, by.scale, rtol=1e-12)
     np.testing.assert_array_equal(on_tensor.constant, by.constant)
+
+
+@pytest.mark.parametrize("large", [True, False], ids=["through torch", "through NumPy"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_correlations_come_with_the_standardisation(monkeypatch, large, dtype, offset):
+    monkeypatch.setattr(standardise, "LARGE_HALF", 1 if large else 2**30)
+    monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
+    monkeypatch.setattr(standardise, "MOMENT_ROWS", 7)
+    X = (activations("float64") + offset).astype(dtype)
+    dual = np.random.default_rng(1).standard_normal(len(TRAIN))
+    by, found = standardise.standardise(X, TRAIN, 1e-3, dual)
+    expected = DenseMatrix.standardised(X, TRAIN, by).correlations(dual[None])[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    assert found[CONSTANT] == 0.0
+    np.testing.assert_allclose(by.mean, X[TRAIN].astype(float).mean(axis=0), rtol=1e-13)
 
 
 def test_a_large_offset_keeps_the_deviations():
@@ -212,6 +230,8 @@ def test_blocks_cover_every_row_once(monkeypatch):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_the_first_bad_number_is_located(monkeypatch, dtype, value):
     monkeypatch.setattr(standardise, "BLOCK_BYTES", 8 * D * 7)
+    monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
+    monkeypatch.setattr(standardise, "MOMENT_ROWS", 7)
     X = activations(dtype)
     X[13, 6] = X[13, 8] = X[30, 0] = value
     for found in (lambda: _standardise(X), lambda: standardise_tensor(torch.tensor(X), TRAIN, 1.0)):

@@ -161,6 +161,8 @@ def test_bad_input_is_refused_with_its_message(changes, kind, message):
 
 def test_the_row_of_a_bad_number_is_counted_over_all_blocks(monkeypatch):
     monkeypatch.setattr(standardise, "BLOCK_BYTES", 8 * D * 5)
+    monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
+    monkeypatch.setattr(standardise, "MOMENT_ROWS", 5)
     for X in (spoiled(np.inf, 17, 3), torch.tensor(spoiled(np.inf, 17, 3)).bfloat16()):
         with pytest.raises(ValueError, match="inf at row 17, column 3"):
             of(X=X)

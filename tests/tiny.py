@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+ARCHITECTURES = ("llama", "gpt_neox", "gemma3", "gpt2")
+"""Gated and plain MLPs, attention beside them and before them, norms after them."""
+
 LINES = (
     "the quick brown fox jumps over the lazy dog while the cat sleeps",
     "a sparse probe reads few neurons; which ones carry the feature?",

@@ -16,7 +16,7 @@ from optprobe.activations.manifest import Aggregation, Dtype, Manifest, text_dig
 from optprobe.activations.plan import Window, windows
 from optprobe.activations.reduce import reducer
 from optprobe.activations.store import Store
-from optprobe.activations.tokens import Tokens
+from optprobe.activations.tokens import Tokens, ranges
 from optprobe.activations.writer import Writer
 
 if TYPE_CHECKING:
@@ -129,6 +129,20 @@ def _require_room(folder: Path, needed: int) -> None:
         )
 
 
+def batch_plan(tokens: Tokens, row_bytes: int, batch_tokens: int) -> list[Window]:
+    """What a capture reads together.
+
+    Args:
+        tokens: of the texts.
+        row_bytes: of a row in the store.
+        batch_tokens: read at once, padding included.
+    """
+    wanted = min(WINDOW_BYTES // row_bytes, WINDOW_BATCHES * batch_tokens)
+    return windows(
+        tokens.lengths, batch_tokens=batch_tokens, window_tokens=max(batch_tokens, wanted)
+    )
+
+
 class _Capture:
     """One run over what is not stored yet."""
 
@@ -149,14 +163,7 @@ class _Capture:
         """Every window that the store does not have; one that it has in part is run whole, as its
         batches must stay what they were, and its missing texts are appended."""
         done = self._writer.texts_done
-        row_bytes = self._manifest.row_bytes
-        wanted = min(WINDOW_BYTES // row_bytes, WINDOW_BATCHES * batch_tokens)
-        plan = windows(
-            self._tokens.lengths,
-            batch_tokens=batch_tokens,
-            window_tokens=max(batch_tokens, wanted),
-        )
-        for window in plan:
+        for window in batch_plan(self._tokens, self._manifest.row_bytes, batch_tokens):
             if window.last <= done:
                 continue
             values = self._values(window)
@@ -180,7 +187,7 @@ class _Capture:
         }
         for batch in window.batches:
             inside = batch - window.first
-            places = _ranges(starts[inside], counts[inside])
+            places = ranges(starts[inside], counts[inside])
             for site, rows in self._batch(batch).items():
                 found[site][places] = rows.numpy()
         return found
@@ -189,17 +196,12 @@ class _Capture:
         """Site -> rows of some texts, text after text."""
         import torch
 
-        tokens, lengths = self._tokens, self._tokens.lengths[batch]
-        here = _ranges(tokens.bounds[batch], lengths)
-        mask = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
-        ids = np.zeros(mask.shape, np.int64)
-        kept = np.zeros(mask.shape, bool)
-        ids[mask], kept[mask] = tokens.ids[here], tokens.kept[here]
+        ids, mask, kept = self._tokens.batch(batch)
         manifest = self._manifest
         reduce = reducer(torch.from_numpy(kept), manifest.aggregation, manifest.dtype)
         return self._door.run(
             torch.from_numpy(ids),
-            torch.from_numpy(mask.astype(np.int64)),
+            torch.from_numpy(mask),
             list(manifest.sites),
             reduce,
         )
@@ -216,9 +218,3 @@ class _Capture:
             f"{now} of {len(bounds) - 1} texts, {int(bounds[now])} of {total} tokens, "
             f"{speed:.0f} tokens/s, {left:.0f} s left"
         )
-
-
-def _ranges(starts: Int64[Array, "m"], counts: Int64[Array, "m"]) -> Int64[Array, "n"]:
-    """starts[0], starts[0] + 1, ... counts[0] numbers, then those from starts[1], and so on."""
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import mmap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -214,7 +216,7 @@ class Tensors:
         expected |= {f"rows.{name}": (shard.rows,) for name in FACTS}
         for name, shape in expected.items():
             dtype, offset, found = self._at.get(name, (np.dtype("?"), 0, ()))
-            fits = offset + dtype.itemsize * int(np.prod(shape)) <= shard.bytes
+            fits = offset + dtype.itemsize * math.prod(shape) <= shard.bytes
             kind = dtype.kind in "iu" if name.startswith("rows.") else dtype == manifest.dtype
             if found != shape or not fits or not kind:
                 raise InputError(f"{self._path} is altered: it has no tensor {name!r} of {shape}")
@@ -222,9 +224,9 @@ class Tensors:
     def __getitem__(self, name: str) -> Array:
         """A tensor, mapped."""
         dtype, offset, shape = self._at[name]
-        if 0 in shape:
-            return np.empty(shape, dtype)
-        return np.memmap(self._path, dtype, "r", offset, shape)
+        with self._path.open("rb", buffering=0) as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, dtype, math.prod(shape), offset).reshape(shape)
 
     def facts(self, first_text: int) -> RowFacts:
         """What the rows stand for."""

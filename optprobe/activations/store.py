@@ -135,8 +135,8 @@ class Store:
         except (RuntimeError, AssertionError) as error:
             size = source.size * source.dtype.itemsize / 1e9
             raise ValueError(
-                f"{device} cannot take the {size:.1f} GB of {self.path} ({error}); pass fewer sites "
-                "or rows, or use Store.array, which streams"
+                f"{device} cannot take the {size:.1f} GB of {self.path} ({error}); pass fewer "
+                "sites or rows, or use Store.array, which streams"
             ) from error
         for part in row_slices(*source.shape):
             out[part] = torch.from_numpy(np.array(source[part]))

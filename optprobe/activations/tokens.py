@@ -92,6 +92,21 @@ class Tokens:
         counts = np.diff(ends[self.bounds])
         return counts if aggregation == "token" else np.minimum(counts, 1)
 
+    def batch(
+        self, texts: Int64[Array, "batch"]
+    ) -> tuple[
+        Int64[Array, "batch position"],
+        Int64[Array, "batch position"],
+        Bool[Array, "batch position"],
+    ]:
+        """Ids, mask (1 for tokens) and which tokens count, padded on the right with zeros."""
+        lengths = self.lengths[texts]
+        here = ranges(self.bounds[texts], lengths)
+        mask = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
+        ids, kept = np.zeros(mask.shape, np.int64), np.zeros(mask.shape, bool)
+        ids[mask], kept[mask] = self.ids[here], self.kept[here]
+        return ids, mask.astype(np.int64), kept
+
     def facts(self, first: int, last: int, aggregation: Aggregation) -> RowFacts:
         """What the rows of the texts from first up to last, exclusive, stand for."""
         here = slice(int(self.bounds[first]), int(self.bounds[last]))
@@ -115,3 +130,9 @@ class Tokens:
             self.starts[here][kept],
             self.stops[here][kept],
         )
+
+
+def ranges(starts: Int64[Array, "m"], counts: Int64[Array, "m"]) -> Int64[Array, "n"]:
+    """starts[0], starts[0] + 1, ... counts[0] numbers, then those from starts[1], and so on."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))

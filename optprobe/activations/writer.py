@@ -32,7 +32,7 @@ from optprobe.storage import write_durably
 Array = np.ndarray
 
 SHARD_BYTES = 2**26
-"""A shard takes about this much unless told otherwise; it is what a writer holds and a kill costs."""
+"""A shard takes about this much unless told otherwise: a writer holds it, and a kill costs it."""
 
 
 class Writer:

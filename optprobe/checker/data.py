@@ -119,12 +119,20 @@ def _matrix(X: Any) -> Shaped[Array, "rows d"]:
     if hasattr(X, "detach"):
         X = X.detach().cpu()
         X = (X.float() if str(X.dtype) == "torch.bfloat16" else X).numpy()
-    X = X if isinstance(X, np.ndarray) else np.asarray(X)
+    X = X if _is_array(X) else np.asarray(X)
     if X.dtype.kind in "biu":
         X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
     if X.dtype.kind != "f" or X.dtype.itemsize > 8 or X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X is {X.dtype}{X.shape}; pass rows x columns of float16, 32 or 64")
     return X
+
+
+def _is_array(X: Any) -> bool:
+    """An array, or what is indexed as one and reads its rows from disk: neither is copied."""
+    if isinstance(X, np.ndarray):
+        return True
+    typed = isinstance(getattr(X, "dtype", None), np.dtype) and hasattr(X, "__array__")
+    return typed and getattr(X, "ndim", 0) == 2 and X.dtype.kind == "f"
 
 
 def _weights(

@@ -27,13 +27,11 @@ def ranking(score: Callable[[Problem], Float64[Array, "d"]]) -> Method:
 def mean_difference(problem: Problem) -> Float64[Array, "d"]:
     """|weighted mean of z_j over the positive rows - over the negative rows|.
 
-    The ranking of Gurnee et al. 2023 and of TransformerLens' sparse probe.
+    The ranking of Gurnee et al. 2023 and of TransformerLens' sparse probe. With W_+ and W_- the
+    weights of the classes it is the covariance over 2 W_+ W_-.
     """
-    y, w = problem.y, problem.weights
-    side = np.stack([np.where(y > 0, w, 0.0), np.where(y < 0, w, 0.0)])
-    side /= side.sum(axis=1, keepdims=True)
-    means = problem.matrix.correlations(side)
-    return np.abs(means[0] - means[1])
+    above = problem.weights[problem.y > 0].sum()
+    return np.abs(problem.data.covariance) / (2.0 * above * (1.0 - above))
 
 
 def f_statistic(problem: Problem) -> Float64[Array, "d"]:

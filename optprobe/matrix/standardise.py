@@ -2,8 +2,7 @@
 
     z_ij = (x_ij - mean_j) / scale_j,   scale_j = max(std_j, floor)
 
-Means and deviations of the blocks are merged exactly (Chan, Golub, LeVeque 1983), so a
-memory-mapped array is read once.
+What is on disk is read once.
 """
 
 from __future__ import annotations
@@ -12,14 +11,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int
 
+from optprobe.matrix.moments import Moments
 from optprobe.matrix.source import RowSource
+from optprobe.threads import in_threads, single_threaded_blas, workers
 
 Array = np.ndarray
 
 BLOCK_BYTES = 2**24
 """Size of a block of rows in float64: large enough for the products, small beside X."""
+
+MOMENT_BYTES, MOMENT_ROWS = 2**21, 40
+"""Size in float64 of a block whose moments are taken, which fits a processor's own cache, and the
+fewest rows it has."""
+
+MOMENT_BLOCKS = 64
+"""Blocks that one thread takes at a time."""
+
+LARGE_HALF = 2**30
+"""So many float16 numbers are worth loading torch for."""
 
 LARGEST = 1e150
 """Largest number in X: the square of anything more would overflow."""
@@ -27,9 +38,24 @@ LARGEST = 1e150
 
 def row_slices(rows: int, columns: int) -> Iterator[slice]:
     """Consecutive slices of rows whose float64 block takes about BLOCK_BYTES."""
-    step = max(1, BLOCK_BYTES // (8 * max(1, columns)))
+    yield from _slices(rows, max(1, BLOCK_BYTES // (8 * max(1, columns))))
+
+
+def _slices(rows: int, step: int) -> Iterator[slice]:
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
+
+
+def _widened(block: Array) -> Float[Array, "rows d"]:
+    """float16 as float64, others as they are."""
+    return np.asarray(block, np.float64 if block.dtype.itemsize == 2 else None)
+
+
+def _through_torch(block: Array) -> Float32[Array, "rows d"]:
+    """float16 as float32 by the processor's own instruction, which NumPy does not use."""
+    import torch
+
+    return torch.from_numpy(np.array(block)).float().numpy()  # a copy: maps are read-only
 
 
 @dataclass(frozen=True)
@@ -72,36 +98,60 @@ def check_finite(block: Array, first_row: int) -> None:
         raise NotFiniteError(first_row + int(row), int(column), float(block[row, column]))
 
 
-def standardise(X: Array | RowSource, train: Int[Array, "n"], floor: float) -> Standardisation:
-    """Mean, scale and constant columns of X over the rows `train`.
+def standardise(
+    X: Array | RowSource, train: Int[Array, "n"], floor: float, dual: Float64[Array, "n"]
+) -> tuple[Standardisation, Float64[Array, "d"]]:
+    """Mean, scale and constant columns of X over the rows `train`, and u Z, in one pass.
+
+        u Z = (sum_i u_i (x_i - mean)) / scale
+
+    Blocks are read side by side and merged in order: the result does not depend on how many
+    processors there are.
 
     Args:
         X: rows x d floats, in memory, memory-mapped or in a store.
         train: the training rows, increasing.
         floor: smallest scale; a column that varies less is divided by this instead.
+        dual: u, a weighting of the training rows.
+
+    Returns:
+        The standardisation, and the correlation of each column with u (0 for a constant one).
 
     Raises:
         NotFiniteError: a NaN, an infinity or a huge number anywhere in X, test rows included.
     """
-    d = X.shape[1]
-    count, mean, squares = 0, np.zeros(d), np.zeros(d)
-    low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    for part in row_slices(*X.shape):
-        raw = np.asarray(X[part])
-        check_finite(raw, part.start)
-        first, last = np.searchsorted(train, (part.start, part.stop))
-        if first == last:
-            continue
-        block = raw[train[first:last] - part.start].astype(np.float64)
-        size = len(block)
-        block_mean = block.mean(axis=0)
-        low = np.minimum(low, block.min(axis=0))
-        high = np.maximum(high, block.max(axis=0))
-        block -= block_mean
-        shift = block_mean - mean
-        total = count + size
-        squares += np.einsum("ij,ij->j", block, block) + shift**2 * (count * size / total)
-        mean += shift * (size / total)
-        count = total
-    variance = squares / count
-    return Standardisation(mean, variance, np.maximum(np.sqrt(variance), floor), low == high)
+    rows, d = X.shape
+    widen = _through_torch if X.dtype == np.float16 and X.size >= LARGE_HALF else _widened
+    step = max(MOMENT_ROWS, MOMENT_BYTES // (8 * d))
+
+    def moments(span: slice) -> Moments:
+        merged, room = Moments.nothing(d), np.empty((step, d))
+        for inner in _slices(span.stop - span.start, step):
+            start, stop = span.start + inner.start, span.start + inner.stop
+            first, last = np.searchsorted(train, (start, stop))
+            raw = widen(X[start:stop])
+            if last - first < len(raw):
+                check_finite(raw, start)
+                raw = raw[train[first:last] - start]
+            if not len(raw):
+                continue
+            with np.errstate(invalid="ignore"):
+                low, high = raw.min(axis=0), raw.max(axis=0)
+            if not (float(low.min()) >= -LARGEST and float(high.max()) <= LARGEST):
+                check_finite(raw, start)
+            block = room[: len(raw)]
+            np.copyto(block, raw)
+            merged = merged.merge(Moments.of(block, dual[first:last], low, high))
+        return merged
+
+    merged = Moments.nothing(d)
+    spans = list(_slices(rows, MOMENT_BLOCKS * step))
+    with single_threaded_blas():
+        for i in range(0, len(spans), workers()):
+            for found in in_threads(moments, spans[i : i + workers()]):
+                merged = merged.merge(found)
+    variance = merged.squares / merged.count
+    scale = np.maximum(np.sqrt(variance), floor)
+    constant = merged.low == merged.high
+    by = Standardisation(merged.mean, variance, scale, constant)
+    return by, np.where(constant, 0.0, merged.products / scale)
