@@ -94,10 +94,13 @@ def overview(folder: Path | None) -> Table:
 
 
 def _state(collection: Collection, folder: Path | None) -> tuple[int, int, str, str]:
-    """Features, texts, their kinds, and how to get what is not here."""
-    if not collection.available(folder):
-        return 0, 0, "-", collection.how_to_get
-    dataset = collection.load(folder)
+    """Features, texts, their kinds, and what to do about what is not here or is damaged."""
+    try:
+        if not collection.available(folder):
+            return 0, 0, "-", collection.how_to_get
+        dataset = collection.load(folder)
+    except ValueError as error:
+        return 0, 0, "-", str(error)
     found = collection.features(dataset)
     kinds = ", ".join(sorted({f"{feature.kind}s" for feature in found}))
     return len(found), len(dataset.texts), kinds, "here"

@@ -20,6 +20,10 @@ SKIP_FIRST = 5
 there are unlike any other."""
 
 
+SPACES = [code for code in range(0x3001) if chr(code).isspace()]
+"""Code points of white space; there are none beyond."""
+
+
 @dataclass(frozen=True, eq=False)
 class Spans:
     """Characters start <= i < stop of some texts."""
@@ -99,12 +103,15 @@ class Dataset:
                 )
 
     @cached_property
+    def lengths(self) -> Int64[Array, "texts"]:
+        """Characters of each text."""
+        return np.array([len(text) for text in self.texts], np.int64)
+
+    @cached_property
     def characters(self) -> Characters:
         """The texts laid end to end."""
-        first = np.cumsum([0, *(len(text) for text in self.texts)], dtype=np.int64)
         codes = np.frombuffer("".join(self.texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-        blank = [code for code in np.unique(codes).tolist() if chr(code).isspace()]
-        return Characters(first, ~np.isin(codes, blank))
+        return Characters(np.append(0, np.cumsum(self.lengths)), ~np.isin(codes, SPACES))
 
     def documents_of(self, rows: RowFacts) -> Array:
         """The document of each row, as the groups of a split."""
@@ -167,7 +174,7 @@ def check_rows(dataset: Dataset, rows: RowFacts) -> None:
             f"a row belongs to text {rows.text.max()} and {dataset.name} has "
             f"{len(dataset.texts)} texts; these activations come from other texts"
         )
-    lengths = np.diff(dataset.characters.first)[rows.text]
+    lengths = dataset.lengths[rows.text]
     wrong = np.flatnonzero((rows.start < 0) | (rows.start > rows.stop) | (rows.stop > lengths))
     if len(wrong):
         i = int(wrong[0])

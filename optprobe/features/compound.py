@@ -13,7 +13,7 @@ from optprobe.features.text_labels import join, text_features
 
 def found(folder: Path | None) -> bool:
     """Whether the wheel is installed."""
-    return bool(text_sets.tags())
+    return text_sets.installed()
 
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:

@@ -35,6 +35,6 @@ def count(dataset: Dataset, feature: Feature, words: RowFacts) -> tuple[int, int
     if feature.kind == "token":
         labels = feature.labels(dataset, words)
     else:
-        whole = RowFacts.of_texts(0, np.array([len(text) for text in dataset.texts]))
+        whole = RowFacts.of_texts(0, dataset.lengths)
         labels = feature.labels(dataset, whole)
     return int((labels > 0).sum()), int((labels < 0).sum())

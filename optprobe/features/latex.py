@@ -2,7 +2,8 @@
 
 Most of the list is that of Gurnee et al. 2023, who also probe mathematics in arXiv's sources. Texts
 are the .tex files of a folder, or else the fragments of such sources among the compound-word texts
-of sae-probes. As in the paper, a text with an odd number of dollar signs is left out.
+of sae-probes. A text with a dollar sign that opens nothing is left out (the paper leaves out odd
+numbers of them).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ PIECE = 2000
 LEAST = 20
 """A pattern with fewer matches is no feature."""
 
-COMMENT = r"(?<!\\)%(?P<comment>[^\n]*)"
+COMMENT = r"(?m)(?:^|(?<=\s))%(?P<inside>[^\n]*)"
+"""Behind white space: "50% of" is prose."""
 BRACES = r"\{(?P<inside>(?:[^{}]|\{[^{}]*\})*)\}"
 """An argument, with at most one level of braces in it."""
 DISPLAYS = r"(?:equation|align|gather|multline|eqnarray|aligned|displaymath)\*?"
@@ -96,14 +98,14 @@ PATTERNS: dict[str, tuple[str, Pattern]] = {
         pattern(rf"\\(?:chapter|(?:sub){{0,2}}section|paragraph|title)\*?{BRACES}"),
     ),
     "emphasis": ("in emphasised text", pattern(rf"\\(?:emph|text(?:bf|it|tt|sc)){BRACES}")),
-    "comment": ("in a comment", pattern(COMMENT, "comment")),
+    "comment": ("in a comment", pattern(COMMENT)),
 }
 """Name -> meaning and pattern."""
 
 
 def found(folder: Path | None) -> bool:
     """Whether a folder holds .tex files or the wheel is installed."""
-    return bool(find_files(folder, "*.tex")) or bool(text_sets.tags())
+    return bool(find_files(folder, "*.tex")) or text_sets.installed()
 
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:
@@ -117,7 +119,7 @@ def read(folder: Path | None, feature: str | None = None) -> Dataset:
         texts = dict.fromkeys(text for part in sets for text in part.texts)
         pieces = [(text, f"fragment {i}") for i, text in enumerate(texts) if _is_latex(text)]
         source, licence = text_sets.SOURCE, text_sets.LICENCE
-    pieces = [entry for entry in pieces if entry[0].count("$") % 2 == 0]
+    pieces = [entry for entry in pieces if "$" not in MATH.sub("", entry[0])]
     if not pieces:
         raise ValueError(f"no LaTeX in {source}; pass a folder with .tex files")
     texts, documents = zip(*pieces, strict=True)

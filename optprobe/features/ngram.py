@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from optprobe.features import treebank
 from optprobe.features.base import Collection, Dataset, Feature
@@ -23,7 +23,7 @@ MOST = 20
 SIZES = (2, 3)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def words_of(text: str) -> tuple[tuple[str, int, int], ...]:
     """The words of a text in lower case, with their characters."""
     return tuple((match[0].lower(), match.start(), match.end()) for match in WORD.finditer(text))

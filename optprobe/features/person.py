@@ -7,19 +7,23 @@ from pathlib import Path
 from optprobe.features import relations, text_sets
 from optprobe.features.base import Collection, Dataset, Feature
 from optprobe.features.sources import HOW_TO_GET_WHEEL
-from optprobe.features.text_labels import join, labelling, text_features
+from optprobe.features.text_labels import gather, join, text_features
 
 
 def found(folder: Path | None) -> bool:
     """Whether the wheel is installed or a folder holds relations of people."""
-    return bool(text_sets.tags()) or bool(relations.find_relations(folder, people=True))
+    return text_sets.installed() or bool(relations.find_relations(folder, people=True))
 
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:
     """Both sources, as far as they are here."""
-    sets = text_sets.read("person", text_sets.starts_with(text_sets.PEOPLE), feature)
-    facts = relations.read_relations(folder, people=True, collection="person")
-    return join("person", labelling(feature, [*sets, *facts]))
+    wanted = text_sets.starts_with(text_sets.PEOPLE)
+    parts = gather(
+        feature,
+        lambda: relations.read_relations(folder, people=True, collection="person"),
+        lambda: text_sets.read("person", wanted, feature),
+    )
+    return join("person", parts)
 
 
 def features(dataset: Dataset) -> list[Feature]:

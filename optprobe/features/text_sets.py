@@ -41,6 +41,11 @@ def is_other(tag: str) -> bool:
     return not is_compound(tag) and not tag.startswith(PEOPLE + FACTS + CODE + DISTRIBUTIONS)
 
 
+def installed() -> bool:
+    """Whether the wheel is here."""
+    return wheel_folder() is not None
+
+
 def tags() -> dict[str, Path]:
     """Tag -> file of every set with two targets; none without the wheel."""
     folder = wheel_folder()
