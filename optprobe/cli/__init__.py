@@ -16,9 +16,11 @@ from optprobe.cli.bench import bench
 from optprobe.cli.capture import capture
 from optprobe.cli.curve import curve
 from optprobe.cli.demo import demo
+from optprobe.cli.evidence import evidence
 from optprobe.cli.export import export
 from optprobe.cli.features import features
 from optprobe.cli.neurons import neurons
+from optprobe.cli.run import run
 from optprobe.cli.solve import solve
 from optprobe.cli.verify import verify
 
@@ -49,7 +51,7 @@ def root(
 
 
 for command in (
-    demo, capture, features, solve, curve, neurons, verify, backends, export, bench,
+    demo, run, capture, features, solve, curve, neurons, evidence, verify, backends, export, bench,
 ):  # fmt: skip
     app.command()(command)
 

@@ -128,7 +128,7 @@ def _scores(test: Metrics | None) -> tuple[str, str]:
 
 def findings(problem: Problem, steps: Sequence[Step], limits: Limits) -> list[str]:
     """What was proven, over which columns, and what it says about the heuristics."""
-    from optprobe.cli.output import certified
+    from optprobe.verdict import certified
 
     usable = len(problem.usable)
     sure = [step for step in steps if certified(step.result, limits.gap)]

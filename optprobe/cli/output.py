@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from optprobe.storage import finite
+from optprobe.verdict import ROUNDING, certified
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from optprobe.metrics import Metrics, TargetMetrics
     from optprobe.problem import Problem
     from optprobe.result import Bounds, Result
-
-ROUNDING = 1e-12
-"""The checker rounds its bounds outwards, which widens a gap in its last digits."""
 
 
 @dataclass
@@ -152,11 +150,6 @@ def _bounds(bounds: Bounds | None) -> dict[str, float] | None:
     if bounds is None:
         return None
     return {"lower": float(bounds.lower), "upper": float(bounds.upper), "gap": float(bounds.gap)}
-
-
-def certified(result: Result, gap: float) -> bool:
-    """Whether the checker's own bounds are within the gap asked for."""
-    return result.verified is not None and result.verified.gap <= gap * (1.0 + 1e-6) + ROUNDING
 
 
 def reached(result: Result, gap: float) -> bool:

@@ -232,7 +232,7 @@ def all_reached(results: list[Result], ks: list[int], gap: float) -> bool:
 
 def proven(problem: Problem, results: list[Result], gap: float) -> str:
     """One or two sentences on what was proven, and over which columns."""
-    from optprobe.cli.output import certified
+    from optprobe.verdict import certified
 
     sure = [(r.k, r.verified.gap) for r in results if r.verified and certified(r, gap)]
     if not sure:
