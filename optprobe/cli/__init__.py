@@ -18,6 +18,7 @@ from optprobe.cli.demo import demo
 from optprobe.cli.export import export
 from optprobe.cli.neurons import neurons
 from optprobe.cli.solve import solve
+from optprobe.cli.store import store
 from optprobe.cli.verify import verify
 
 app = typer.Typer(
@@ -46,7 +47,7 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (demo, solve, curve, neurons, verify, backends, export, bench):
+for command in (demo, solve, curve, neurons, verify, backends, export, bench, store):
     app.command()(command)
 
 
