@@ -22,7 +22,7 @@ from optprobe.activations import Manifest, RowFacts, Store, Writer
 from optprobe.cli import app
 from optprobe.files import InputError
 from optprobe.heuristics.rankings import mean_difference
-from optprobe.matrix import DenseMatrix, StreamedMatrix
+from optprobe.matrix import DenseMatrix, RowSource, StreamedMatrix
 from optprobe.matrix.device import DeviceMatrix
 from optprobe.neurons import rank_neurons
 from optprobe.prefilter import best_columns
@@ -95,6 +95,12 @@ def test_indices_out_of_range_are_refused(store, key):
         store.array()[key]
 
 
+def test_a_store_as_an_array(store):
+    np.testing.assert_array_equal(np.asarray(store.array()), MADE.X)
+    with pytest.raises(ValueError, match="not in memory"):
+        np.array(store.array(), copy=False)
+
+
 def test_sites_stand_in_the_order_asked_for(store):
     np.testing.assert_array_equal(
         store.array([THIRD, FIRST])[:], MADE.X[:, [11, 12, 13, 0, 1, 2, 3, 4, 5]]
@@ -160,6 +166,7 @@ def test_a_problem_on_a_store_is_the_problem_on_its_array(store, monkeypatch, st
     np.testing.assert_array_equal(
         found.data.columns(columns, rows), expected.data.columns(columns, rows)
     )
+    monkeypatch.setattr(RowSource, "__array__", None)  # nobody asks for all of it at once
     one, other = solve(found), solve(expected)
     assert one.support.tolist() == other.support.tolist()
     assert one.verified is not None

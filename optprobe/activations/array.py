@@ -12,7 +12,7 @@ from optprobe.activations.shards import Tensors
 from optprobe.matrix.source import RowSource
 
 Array = np.ndarray
-Axis = slice | Int[Array, "r"]
+Axis = slice | Int[Array, "_"]
 
 
 class StoredArray(RowSource):
@@ -145,7 +145,7 @@ def _consecutive(numbers: Axis) -> Axis:
     return slice(first, first + count)
 
 
-def _pieces(ends: Int[Array, "parts+1"], numbers: Axis) -> Iterator[tuple[int, Any, Any]]:
+def _pieces(ends: Int[Array, "ends"], numbers: Axis) -> Iterator[tuple[int, Any, Any]]:
     """Part, numbers within it and places in the result; `ends` are where the parts end."""
     if isinstance(numbers, slice):
         start, stop = numbers.start, numbers.stop

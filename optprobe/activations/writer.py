@@ -18,7 +18,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -45,7 +44,7 @@ class Writer:
         self._values: dict[str, list[Array]] = {site: [] for site in manifest.sites}
 
     @classmethod
-    def open(cls, path: str | Path, manifest: Manifest, *, shard_rows: int | None = None) -> Self:
+    def open(cls, path: str | Path, manifest: Manifest, *, shard_rows: int | None = None) -> Writer:
         """Create a store, or go on with one.
 
         Args:
@@ -136,7 +135,7 @@ class Writer:
             os.close(self._lock)
             self._lock = -1
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *raised: object) -> None:
