@@ -70,7 +70,7 @@ def test_places_are_relative_to_the_file(tmp_path):
         ("layers: [1, -2]", "line 4: layers.1 is -2; it should be greater than or equal to 0"),
         ("layers: 5:2", "line 4: layers: '5:2' is no range; write a number, 1:4 or [1, 2, 4]"),
         ("hook: blocks.3.x", "line 4: hook: 'blocks.3.x' names one layer; write {l} in its place"),
-        ("method: best", "line 4: method: unknown heuristic 'best'; choose one of mean_differ"),
+        ("method: best", "line 4: method: unknown heuristic 'best'; choose one of "),
         ("method: compact", "or an exact one: bnb, oa, oa-plain"),
         ("sampling: 3", "line 4: sampling is 3; it should be a section with keys of its own"),
         ("sampling:\n  ratio: 0.5\n  seed: -1", "line 6: sampling.seed is -1; it should be"),
