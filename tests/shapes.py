@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-<<<<<<< HEAD
-=======
 from tempfile import TemporaryDirectory
->>>>>>> store
 
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
@@ -62,9 +59,7 @@ def main() -> None:
     )
     from optprobe.support import Rows, fit_support, signed
 
-<<<<<<< HEAD
     label_features()
-=======
     with TemporaryDirectory() as folder:
         made = Made.up()
         store = Store.open(made.write(Path(folder)), "digests")
@@ -74,7 +69,6 @@ def main() -> None:
         store.array()[np.array([3, 0]), np.array([1, 9])]
         exchange.to_npz(store, Path(folder) / "all.npz", made.X[:, 0] > 0)
         exchange.from_npz(Path(folder) / "all.npz", Path(folder) / "back", made.manifest)
->>>>>>> store
     problem = random_targets(0)
     brute_force(problem)
     HEURISTICS["greedy_swaps"].path(problem, [problem.k])

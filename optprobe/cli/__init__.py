@@ -51,13 +51,10 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-<<<<<<< HEAD
 for command in (
-    demo, run, capture, features, solve, curve, neurons, evidence, verify, backends, export, bench,
+    demo, run, capture, store, features, solve, curve, neurons, evidence, verify, backends, export,
+    bench,
 ):  # fmt: skip
-=======
-for command in (demo, solve, curve, neurons, verify, backends, export, bench, store):
->>>>>>> store
     app.command()(command)
 
 
