@@ -122,6 +122,18 @@ def test_what_is_there_is_not_done_again(place, monkeypatch):
             assert (a["support"], a["objective"]) == (b["support"], b["objective"])
 
 
+def test_a_capture_that_was_killed_before_its_first_shard_is_made_again(place):
+    out, study = place / "out", read_study(place / "study.yaml")
+    first = run_study(study, out)
+    store = out / "activations" / "vowels"
+    before = {path.name: path.read_bytes() for path in store.iterdir()}
+    for path in store.iterdir():
+        if path.name != "manifest.json":
+            path.unlink()
+    assert run_study(study, out).records == first.records
+    assert {path.name: path.read_bytes() for path in store.iterdir()} == before
+
+
 def test_features_may_be_added_but_studies_are_not_mixed(place):
     out = place / "out"
     run_study(read_study(place / "study.yaml"), out)
