@@ -160,6 +160,20 @@ def test_other_texts_are_refused(place):
         run_study(study, out)
 
 
+def test_two_data_sets_of_one_name_are_not_taken_for_each_other(place, monkeypatch):
+    def load(name, folder):
+        dataset, feature = load_feature(name, folder)
+        if name.endswith("again.jsonl"):
+            dataset = replace(dataset, name="vowels", texts=dataset.texts[::-1])
+        return dataset, feature
+
+    (place / "again.jsonl").write_text((place / "vowels.jsonl").read_text())
+    monkeypatch.setattr(runner, "load_feature", load)
+    study = read_study(changed(place, "[vow", "[again.jsonl, vow"))
+    with pytest.raises(ValueError, match="holds activations of other texts than vowels has now"):
+        run_study(study, place / "out")
+
+
 def test_a_budget_ends_a_run_and_the_next_one_goes_on(place):
     out = place / "out"
     path = changed(place, "k: 1:2", "k: 1:2\nbudget: {seconds: 1e-9}")
