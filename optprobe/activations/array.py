@@ -12,7 +12,7 @@ from optprobe.activations.shards import Tensors
 from optprobe.matrix.source import RowSource
 
 Array = np.ndarray
-Numbers = slice | Int[Array, "r"]
+Axis = slice | Int[Array, "r"]
 
 
 class StoredArray(RowSource):
@@ -57,17 +57,15 @@ class StoredArray(RowSource):
         Raises:
             IndexError: a number out of range, a mask of another length, or another kind of index.
         """
-        rows, columns = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
-        rows, columns = _numbers(rows, self.shape[0]), _numbers(columns, self.shape[1])
-        if isinstance(rows, slice) or isinstance(columns, slice):
-            for numbers in (rows, columns):
-                if not isinstance(numbers, slice) and numbers.ndim != 1:
-                    raise IndexError(f"an index of {numbers.ndim} dimensions beside a slice")
-            return self._block(rows, columns)
+        row, column = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
+        height, width = self.shape
+        if isinstance(row, slice) or isinstance(column, slice):
+            return self._block(_axis(row, height), _axis(column, width))
+        rows, columns = _numbers(row, height), _numbers(column, width)
         crossed = rows.ndim == columns.ndim == 2 and rows.shape[1] == columns.shape[0] == 1
         return self._block(rows[:, 0], columns[0]) if crossed else self._pairs(rows, columns)
 
-    def _block(self, rows: Numbers, columns: Numbers) -> Float[Array, "r p"]:
+    def _block(self, rows: Axis, columns: Axis) -> Float[Array, "r p"]:
         """Every pair of these rows and columns."""
         if self._rows is not None:
             rows = self._rows[rows]
@@ -98,11 +96,19 @@ class StoredArray(RowSource):
         return out
 
 
-def _numbers(key: Any, size: int) -> Numbers:
+def _axis(key: Any, size: int) -> Axis:
     """A slice of step 1, or numbers from 0 to size - 1."""
     if isinstance(key, slice):
         start, stop, step = key.indices(size)
         return slice(start, max(start, stop)) if step == 1 else np.arange(start, stop, step)
+    numbers = _numbers(key, size)
+    if numbers.ndim != 1:
+        raise IndexError(f"an index of {numbers.ndim} dimensions beside a slice")
+    return numbers
+
+
+def _numbers(key: Any, size: int) -> Int[Array, "*r"]:
+    """Numbers from 0 to size - 1."""
     numbers = np.asarray(key)
     if numbers.dtype == bool:
         if numbers.shape != (size,):
@@ -116,18 +122,18 @@ def _numbers(key: Any, size: int) -> Numbers:
     return np.where(numbers < 0, numbers + size, numbers)
 
 
-def _crossed(rows: Numbers, columns: Numbers) -> tuple[Any, Any]:
+def _crossed(rows: Axis, columns: Axis) -> tuple[Any, Any]:
     """The index of a block: every pair of these rows and columns."""
     if isinstance(rows, slice) or isinstance(columns, slice):
         return rows, columns
     return rows[:, None], columns[None, :]
 
 
-def _count(numbers: Numbers) -> int:
+def _count(numbers: Axis) -> int:
     return numbers.stop - numbers.start if isinstance(numbers, slice) else len(numbers)
 
 
-def _consecutive(numbers: Numbers) -> Numbers:
+def _consecutive(numbers: Axis) -> Axis:
     """Numbers that follow on each other, as a slice."""
     if isinstance(numbers, slice) or not len(numbers):
         return numbers
@@ -137,7 +143,7 @@ def _consecutive(numbers: Numbers) -> Numbers:
     return slice(first, first + count)
 
 
-def _pieces(ends: Int[Array, "parts+1"], numbers: Numbers) -> Iterator[tuple[int, Any, Any]]:
+def _pieces(ends: Int[Array, "parts+1"], numbers: Axis) -> Iterator[tuple[int, Any, Any]]:
     """Part, numbers within it and places in the result; `ends` are where the parts end."""
     if isinstance(numbers, slice):
         start, stop = numbers.start, numbers.stop

@@ -178,7 +178,10 @@ class Store:
                 )
         rows = None
         if keep is not None:
-            rows = np.flatnonzero(arrays.pop("keep"))
+            mask = arrays.pop("keep")
+            if mask.dtype != bool:
+                raise ValueError(f"keep must be True or False for every row, not {mask.dtype}")
+            rows = np.flatnonzero(mask)
             if not len(rows):
                 raise ValueError("keep leaves no row; a probe needs rows of both classes")
             arrays = {name: values[rows] for name, values in arrays.items()}

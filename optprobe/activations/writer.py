@@ -166,9 +166,8 @@ class Writer:
             rounded = values.astype(self._manifest.dtype, order="C")
         if not np.isfinite(rounded).all():
             row, column = np.argwhere(~np.isfinite(rounded))[0]
-            hint = (
-                "; float16 ends at 65504, store float32" if self._manifest.dtype[5:] == "16" else ""
-            )
+            half = self._manifest.dtype == "float16"
+            hint = "; float16 ends at 65504: store float32" if half else ""
             raise ValueError(
                 f"{site} is {values[row, column]} at column {column} of a row of the texts from "
                 f"{self._next} on{hint}"
@@ -192,10 +191,16 @@ class Writer:
         values = {site: block[:rows] for site, block in whole.items()}
         done = self._done
         span = (done.texts, texts)
-        shard = write_shard(
-            self._folder, len(done.shards), span, self._rows.take(slice(rows)), values
-        )
-        self._record(Shards(done.shard_rows, False, (*done.shards, shard)))
+        facts = self._rows.take(slice(rows))
+        try:
+            shard = write_shard(self._folder, len(done.shards), span, facts, values)
+            self._record(Shards(done.shard_rows, False, (*done.shards, shard)))
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{self._folder} cannot be written ({error.strerror}); its first {done.texts} "
+                "texts are stored and valid: make room and run again, it goes on from there",
+            ) from error
         self._rows = self._rows.take(slice(rows, None))
         self._values = {site: [block[rows:]] for site, block in whole.items()}
 
