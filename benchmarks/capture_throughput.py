@@ -3,7 +3,8 @@
     python benchmarks/capture_throughput.py smollm2 texts.txt --layers 12 --tokens 20000
     python benchmarks/capture_throughput.py smollm2 texts.txt --repeats 0 --memory --tokens 100000
 
-The two alternate in one process, over the same batches. --memory samples the resident memory of a
+The two alternate in one process, over the same batches, and are told in wall-clock and in processor
+time: the second is the one to read on a busy machine. --memory samples the resident memory of a
 capture and writes a figure, memory.png, beside memory.json.
 """
 
@@ -20,8 +21,10 @@ from statistics import median
 
 import torch
 
+from optprobe.activations import Store
 from optprobe.activations.capture import batch_plan, capture
 from optprobe.activations.doors import Door, get_door, layer_sites
+from optprobe.activations.doors.base import widths
 from optprobe.activations.texts import read_texts
 from optprobe.activations.tokens import Tokens
 from optprobe.cli.common import parse_numbers
@@ -70,42 +73,44 @@ def _throughput(
     door: Door, texts: list[str], sites: Sequence[str], batch_tokens: int, repeats: int, out: Path
 ) -> None:
     """Seconds of both, turn by turn."""
+    row_bytes = 2 * sum(widths(door, sites).values())
     tokens = Tokens.of(door, texts, max_tokens=None, skip_first=0)
-    kept: list[float] = []
-    thrown: list[float] = []
-    row_bytes = 0
-    for turn in range(repeats + 1):
-        folder = out / "store"
+    plan = batch_plan(tokens, row_bytes, batch_tokens)
+    folder = out / "store"
+
+    def keep() -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        started = time.perf_counter()
-        store = capture(door, texts, folder, sites=sites, batch_tokens=batch_tokens)
-        row_bytes = store.manifest.row_bytes
-        captured = time.perf_counter()
-        for window in batch_plan(tokens, row_bytes, batch_tokens):
+        capture(door, texts, folder, sites=sites, batch_tokens=batch_tokens)
+
+    def discard() -> None:
+        for window in plan:
             for batch in window.batches:
                 ids, mask, _ = tokens.batch(batch)
                 door.run(torch.from_numpy(ids), torch.from_numpy(mask), sites[-1:], _nothing)
-        ended = time.perf_counter()
-        if turn:  # the first warms both up
-            kept.append(captured - started)
-            thrown.append(ended - captured)
-            print(f"capture {kept[-1]:7.2f} s   run and discard {thrown[-1]:7.2f} s")
+
+    took: dict[str, list[tuple[float, float]]] = {"capture": [], "run and discard": []}
+    for turn in range(repeats + 1):
+        for name, work in (("capture", keep), ("run and discard", discard)):
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            if turn:  # the first warms both up
+                took[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+                print(
+                    "{}: {:.2f} s, {:.2f} s of processor".format(name, *took[name][-1]), flush=True
+                )
+    store = Store.open(folder)
     total = len(tokens.ids)
-    size = sum(file.stat().st_size for file in (out / "store").iterdir())
-    exact = len(store) * row_bytes
-    padded = sum(
-        len(batch) * int(tokens.lengths[batch].max())
-        for window in batch_plan(tokens, row_bytes, batch_tokens)
-        for batch in window.batches
-    )
-    print(
-        f"{total} tokens ({padded} with padding), {len(sites)} hook points\n"
-        f"capture {total / median(kept):.0f} tokens/s, run and discard "
-        f"{total / median(thrown):.0f} tokens/s, ratio of the medians "
-        f"{median(kept) / median(thrown):.3f}\n"
-        f"on the disk {size} bytes, n x d x 2 is {exact}: {100 * (size / exact - 1):.2f} % more"
-    )
-    shutil.rmtree(out / "store")
+    padded = sum(len(b) * int(tokens.lengths[b].max()) for w in plan for b in w.batches)
+    print(f"{total} tokens ({padded} with padding), {len(sites)} hook points")
+    for number, kind in enumerate(("wall", "processor")):
+        kept, thrown = (median(pair[number] for pair in took[name]) for name in took)
+        print(
+            f"{kind}: capture {total / kept:.0f} tokens/s, run and discard {total / thrown:.0f}, "
+            f"ratio of the medians {kept / thrown:.3f}"
+        )
+    size, exact = sum(file.stat().st_size for file in folder.iterdir()), len(store) * row_bytes
+    print(f"on the disk {size} bytes, n x d x 2 is {exact}: {100 * (size / exact - 1):.2f} % more")
+    shutil.rmtree(folder)
 
 
 def _nothing(site: str, values: torch.Tensor) -> torch.Tensor:

@@ -3,11 +3,12 @@
     python kill_capture.py FOLDER KILLS
 
 It imports torch once and forks a child per capture; it computes nothing itself, so that the
-children have no threads of its to miss. Prints how many children were killed before their end.
+children have no threads of its to miss. Prints the texts that were stored at each kill.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -23,8 +24,8 @@ from optprobe.activations import capture as captures
 from optprobe.activations import writer
 from optprobe.activations.doors.base import Collector, Encoded, Reduce
 
-WIDTH, TEXTS, SITES = 8, 300, ("one", "two")
-RUN_S = 0.8
+WIDTH, TEXTS, SITES = 8, 400, ("one", "two")
+BATCH_S = 0.008
 
 
 class PretendDoor:
@@ -47,7 +48,7 @@ class PretendDoor:
     def run(
         self, ids: torch.Tensor, mask: torch.Tensor, sites: Sequence[str], reduce: Reduce
     ) -> dict[str, torch.Tensor]:
-        time.sleep(RUN_S / 200)
+        time.sleep(BATCH_S)
         collector = Collector([*sites, "never"], reduce)
         waves = torch.arange(1, WIDTH + 1) / 7.0
         for number, site in enumerate(sites):
@@ -62,8 +63,8 @@ def texts() -> list[str]:
 
 
 def capture(folder: Path) -> None:
-    captures.WINDOW_BYTES, writer.SHARD_BYTES = 1500, 2000
-    captures.capture(PretendDoor(), texts(), folder, sites=SITES, batch_tokens=20)  # pyright: ignore
+    captures.WINDOW_BYTES, writer.SHARD_BYTES = 1500, 1000
+    captures.capture(PretendDoor(), texts(), folder, sites=SITES, batch_tokens=20)
 
 
 def child(folder: Path) -> int:
@@ -79,22 +80,30 @@ def child(folder: Path) -> int:
     os._exit(0)
 
 
+def finish(number: int) -> None:
+    _, status = os.waitpid(number, 0)
+    assert status == 0
+
+
 def main() -> None:
     folder, kills = Path(sys.argv[1]), int(sys.argv[2])
-    draw = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 0)
-    _, status = os.waitpid(child(folder / "whole"), 0)
-    assert status == 0
-    killed = 0
-    for _ in range(kills):
+    draw = random.Random(0)
+    started = time.monotonic()
+    finish(child(folder / "whole"))
+    mean_s = 1.5 * (time.monotonic() - started) / kills
+    stored: list[int] = []
+    while len(stored) < kills:
         number = child(folder / "killed")
-        time.sleep(draw.uniform(0.0, 2.0 * RUN_S / kills))
+        time.sleep(draw.uniform(0.0, 2.0 * mean_s))
         os.kill(number, signal.SIGKILL)
         _, status = os.waitpid(number, 0)
-        assert os.WIFSIGNALED(status) or status == 0
-        killed += os.WIFSIGNALED(status)
-    _, status = os.waitpid(child(folder / "killed"), 0)
-    assert status == 0
-    print(killed)  # noqa: T201
+        if not os.WIFSIGNALED(status):
+            break
+        listed = folder / "killed" / "shards.json"
+        shards = json.loads(listed.read_bytes())["shards"] if listed.exists() else []
+        stored.append(sum(shard["texts"] for shard in shards))
+    finish(child(folder / "killed"))
+    print(json.dumps(stored))  # noqa: T201
 
 
 if __name__ == "__main__":
