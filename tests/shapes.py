@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
@@ -15,6 +17,7 @@ MODULES = (
     "prefilter",
     "heuristics",
     "engine.enumeration",
+    "features",
     "confusion",
     "metrics",
     "curves",
@@ -52,6 +55,7 @@ def main() -> None:
     )
     from optprobe.support import Rows, fit_support, signed
 
+    label_features()
     problem = random_targets(0)
     brute_force(problem)
     HEURISTICS["greedy_swaps"].path(problem, [problem.k])
@@ -103,6 +107,26 @@ def main() -> None:
             problem.matrix, np.full((1, len(rows.y)), 0.5), rows.y, rows.w, rows.loss, rows.lam
         )
         screen(found, problem.k, ~problem.data.by.constant, 0.5)
+
+
+def label_features() -> None:
+    """Every collection that a small folder can serve."""
+    from tempfile import TemporaryDirectory
+
+    from treebanks import write_treebank
+
+    from optprobe.features import COLLECTIONS, load_feature, sample
+    from optprobe.features.counting import count, word_rows
+
+    with TemporaryDirectory() as place:
+        folder = write_treebank(Path(place))
+        for name in ("pos", "dep", "morph", "token", "position", "ngram", "language"):
+            dataset = COLLECTIONS[name].load(folder)
+            rows = word_rows(dataset)
+            for feature in COLLECTIONS[name].features(dataset):
+                count(dataset, feature, rows)
+        dataset, feature = load_feature("language/fr", folder)
+        sample(feature.labels(dataset, rows), rows, dataset.documents)
 
 
 if __name__ == "__main__":

@@ -241,12 +241,13 @@ def test_genres_and_languages_are_features_of_texts(treebank):
     dataset, feature = load_feature("distribution/ewt_email", treebank)
     whole = RowFacts.of_texts(0, dataset.lengths)
     email = np.array(["email" in document for document in dataset.documents])
+    assert (email.sum(), (~email).sum()) == (15, 15)
     np.testing.assert_array_equal(feature.labels(dataset, whole), np.where(email, 1, -1))
 
     dataset, feature = load_feature("language/fr", treebank)
     whole = RowFacts.of_texts(0, dataset.lengths)
     french = np.array(["chien" in text for text in dataset.texts])
-    assert french.sum() == 30
+    assert (french.sum(), (~french).sum()) == (30, 60)
     np.testing.assert_array_equal(feature.labels(dataset, whole), np.where(french, 1, -1))
 
 
@@ -494,8 +495,16 @@ def test_the_hub_or_a_folder_like_it(tmp_path, monkeypatch):
     dataset, feature = read_hub("me/some", positive="x", label="kind", limit=2)
     assert dataset.texts == ("a", "b")
     assert dataset.labels[feature.name].tolist() == [1, -1]
+    named, _ = load_feature("hf://me/some?positive=x&label=kind&limit=2")
+    assert (named.name, named.texts) == ("me/some", dataset.texts)
     with pytest.raises(ValueError, match="no column 'label'; it has text, kind"):
         read_hub("me/some", positive="x")
+    for address, message in (
+        ("a/b", "no 'positive'"),
+        ("a/b?positive=1&lable=x", "no option 'lable'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_feature(f"hf://{address}")
 
     def unreachable(*place: str, **more: str) -> None:
         raise ConnectionError("no route")

@@ -26,6 +26,7 @@ from optprobe.features import (
     token_text,
 )
 from optprobe.features.base import Characters, Collection, Dataset, Feature, Spans, Words
+from optprobe.features.hub import SCHEME, read_address, read_hub
 from optprobe.features.sampling import sample
 from optprobe.features.user import SUFFIXES, function_feature, read_user
 
@@ -40,6 +41,7 @@ __all__ = [
     "function_feature",
     "get_collection",
     "load_feature",
+    "read_hub",
     "read_user",
     "sample",
 ]
@@ -84,7 +86,8 @@ def load_feature(
 
     Args:
         name: "collection/feature" (pos/NOUN); a .csv or .jsonl file of texts with labels or spans;
-            or a function (tokens, text), "module:function" or "file.py:function".
+            a function (tokens, text), "module:function" or "file.py:function"; or a Hugging Face
+            data set, "hf://OWNER/NAME?positive=VALUE" (`hub.read_address`).
         folder: where treebanks, relations, code and LaTeX lie.
         dataset: texts to use in the place of the collection's own; a function without any reads
             the treebank.
@@ -94,6 +97,8 @@ def load_feature(
     """
     collection, slash, _ = name.partition("/")
     if not (slash and collection in COLLECTIONS):
+        if name.startswith(SCHEME):
+            return read_address(name)
         if Path(name).suffix in SUFFIXES:
             return read_user(Path(name))
         if ":" in name:

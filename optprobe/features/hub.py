@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
 from optprobe.features.base import Dataset, Feature
 from optprobe.features.rules import ByText, signs
 
+SCHEME = "hf://"
+OPTIONS = ("positive", "subset", "split", "text", "label", "document", "limit")
 OFFLINE = "use texts that lie here: `optprobe features` lists them, or pass a .csv or .jsonl file"
 
 
 def read_hub(
     name: str,
     *,
-    positive: Any,
+    positive: str,
     subset: str | None = None,
     split: str = "train",
     text: str = "text",
@@ -27,7 +30,7 @@ def read_hub(
 
     Args:
         name, subset, split: as for `datasets.load_dataset`; a local folder will do as name.
-        positive: value of the label column that is +1; every other value is -1.
+        positive: value of the label column, as text, that is +1; every other value is -1.
         text, label, document: columns; without documents each text is its own.
         limit: read only so many texts.
 
@@ -59,6 +62,28 @@ def read_hub(
         tuple(map(str, documents)),
         f"Hugging Face {name}",
         str(table.info.license or "see the data set's page"),
-        {feature: signs(np.array([value == positive for value in table[label]]))},
+        {feature: signs(np.array([str(value) == positive for value in table[label]]))},
     )
     return dataset, Feature(feature, f"{label} is {positive}", "text", ByText(feature), "mean")
+
+
+def read_address(address: str) -> tuple[Dataset, Feature]:
+    """The same from one line: hf://OWNER/NAME?positive=1&label=label&split=train&limit=2000.
+
+    Raises:
+        ValueError: as `read_hub`; no `positive`, or an option that there is not.
+    """
+    parts = urlsplit(address)
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown or "positive" not in options:
+        what = f"no option {unknown[0]!r}" if unknown else "no 'positive', the label that is +1"
+        raise ValueError(
+            f"{address}: {what}; pass hf://OWNER/NAME?positive=VALUE, with & between any of "
+            f"{', '.join(OPTIONS)}"
+        )
+    if "limit" in options:
+        if not options["limit"].isdecimal() or int(options["limit"]) < 1:
+            raise ValueError(f"{address}: limit={options['limit']}; pass a number of texts")
+        options["limit"] = int(options["limit"])
+    return read_hub(parts.netloc + parts.path, **options)
