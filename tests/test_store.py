@@ -15,9 +15,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import SITES, Made
+from typer.testing import CliRunner
 
 from optprobe import problem as problem_module
 from optprobe.activations import Manifest, RowFacts, Store, Writer
+from optprobe.cli import app
 from optprobe.files import InputError
 from optprobe.heuristics.rankings import mean_difference
 from optprobe.matrix import DenseMatrix, StreamedMatrix
@@ -337,3 +339,15 @@ def test_texts_without_rows_make_an_empty_store(tmp_path):
     assert store.finished
     assert len(store) == len(store.rows) == 0
     assert store.array()[:].shape == (0, COLUMNS)
+
+
+def test_the_command_says_what_a_store_holds(folder, tmp_path):
+    found = CliRunner().invoke(app, ["store", str(folder), "--digests"])
+    assert found.exit_code == 0, found.output
+    assert f"{ROWS} rows of 40 of 40 texts (finished)" in found.stdout
+    assert "blocks.12.mlp.hook_post: 5 columns" in found.stdout
+    copy, shard = broken(folder, tmp_path)
+    shard.write_bytes(shard.read_bytes()[:-1])
+    found = CliRunner().invoke(app, ["store", str(copy)])
+    assert found.exit_code == 2
+    assert f"{shard.name} is truncated" in found.stderr

@@ -71,8 +71,9 @@ class StoredArray(RowSource):
             rows = self._rows[rows]
         rows, columns = _consecutive(rows), _consecutive(columns)
         parts = [
-            (self._shards[i][self._sites[j]], rows_in, columns_in, rows_out, columns_out)
+            (tensor(self._sites[j]), rows_in, columns_in, rows_out, columns_out)
             for i, rows_in, rows_out in _pieces(self._row_ends, rows)
+            for tensor in (self._shards[i].mapped(),)
             for j, columns_in, columns_out in _pieces(self._column_ends, columns)
         ]
         if len(parts) == 1 and isinstance(rows, slice):
@@ -91,8 +92,9 @@ class StoredArray(RowSource):
             rows = self._rows[rows]
         flat, row, column = out.reshape(-1), rows.reshape(-1), columns.reshape(-1)
         for i, rows_in, at in _pieces(self._row_ends, row):
+            tensor = self._shards[i].mapped()
             for j, columns_in, among in _pieces(self._column_ends, column[at]):
-                flat[at[among]] = self._shards[i][self._sites[j]][rows_in[among], columns_in]
+                flat[at[among]] = tensor(self._sites[j])[rows_in[among], columns_in]
         return out
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -225,16 +225,21 @@ class Tensors:
             if found != shape or not fits or not kind:
                 raise InputError(f"{self._path} is altered: it has no tensor {name!r} of {shape}")
 
-    def __getitem__(self, name: str) -> Array:
-        """A tensor, mapped."""
-        dtype, offset, shape = self._at[name]
+    def mapped(self) -> Callable[[str], Array]:
+        """The tensors by name, views of one map of the file that lasts as long as any of them."""
         with self._path.open("rb", buffering=0) as stream:
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        return np.frombuffer(mapped, dtype, math.prod(shape), offset).reshape(shape)
+            held = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+        def tensor(name: str) -> Array:
+            dtype, offset, shape = self._at[name]
+            return np.frombuffer(held, dtype, math.prod(shape), offset).reshape(shape)
+
+        return tensor
 
     def facts(self, first_text: int) -> RowFacts:
         """What the rows stand for."""
+        tensor = self.mapped()
         text, position, token, start, length = (
-            self[f"rows.{name}"].astype(np.int64) for name in FACTS
+            tensor(f"rows.{name}").astype(np.int64) for name in FACTS
         )
         return RowFacts(text + first_text, position, token, start, start + length)

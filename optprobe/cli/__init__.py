@@ -22,6 +22,7 @@ from optprobe.cli.features import features
 from optprobe.cli.neurons import neurons
 from optprobe.cli.run import run
 from optprobe.cli.solve import solve
+from optprobe.cli.store import store
 from optprobe.cli.verify import verify
 
 app = typer.Typer(
@@ -50,9 +51,13 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (
-    demo, run, capture, features, solve, curve, neurons, evidence, verify, backends, export, bench,
-):  # fmt: skip
+COMMANDS = (
+    demo, run, capture, store, features, solve, curve, neurons, evidence, verify, backends, export,
+    bench,
+)  # fmt: skip
+"""In the order of the help."""
+
+for command in COMMANDS:
     app.command()(command)
 
 
