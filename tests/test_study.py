@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,18 @@ def test_what_is_there_is_not_done_again(place, monkeypatch):
             assert (a["support"], a["objective"]) == (b["support"], b["objective"])
 
 
+def test_a_capture_that_was_killed_before_its_first_shard_is_made_again(place):
+    out, study = place / "out", read_study(place / "study.yaml")
+    first = run_study(study, out)
+    store = out / "activations" / "vowels"
+    before = {path.name: path.read_bytes() for path in store.iterdir()}
+    for path in store.iterdir():
+        if path.name != "manifest.json":
+            path.unlink()
+    assert run_study(study, out).records == first.records
+    assert {path.name: path.read_bytes() for path in store.iterdir()} == before
+
+
 def test_features_may_be_added_but_studies_are_not_mixed(place):
     out = place / "out"
     run_study(read_study(place / "study.yaml"), out)
@@ -146,6 +159,20 @@ def test_other_texts_are_refused(place):
     (place / "vowels.jsonl").write_text("\n".join(lines[:-1]))
     with pytest.raises(ValueError, match="activations of other texts than vowels has now"):
         run_study(study, out)
+
+
+def test_two_data_sets_of_one_name_are_not_taken_for_each_other(place, monkeypatch):
+    def load(name, folder):
+        dataset, feature = load_feature(name, folder)
+        if name.endswith("again.jsonl"):
+            dataset = replace(dataset, name="vowels", texts=dataset.texts[::-1])
+        return dataset, feature
+
+    (place / "again.jsonl").write_text((place / "vowels.jsonl").read_text())
+    monkeypatch.setattr(runner, "load_feature", load)
+    study = read_study(changed(place, "[vow", "[again.jsonl, vow"))
+    with pytest.raises(ValueError, match="holds activations of other texts than vowels has now"):
+        run_study(study, place / "out")
 
 
 def test_a_budget_ends_a_run_and_the_next_one_goes_on(place):

@@ -58,6 +58,8 @@ def evidence(
         held = Store.open(store)
         dataset, labelled = load_feature(feature, folder)
         labels = labelled.labels(dataset, held.rows)
+        early = (held.rows.position >= 0) & (held.rows.position < labelled.skip_first)
+        labels[early] = 0  # as for probes: activations there are unlike any other
         language = open_model(model, device=device)
         for one in neurons:
             found = neuron_evidence(

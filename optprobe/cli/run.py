@@ -29,15 +29,21 @@ def run(
 
     The same command again does what is missing: activations and probes that
     are there are kept. Exit codes: 0, every probe is certified (or comes from
-    a heuristic); 2, bad input; 3, a limit, the budget or Ctrl-C stopped some,
-    and what was found by then is written.
+    a heuristic); 2, bad input; 3, a limit, the budget, Ctrl-C or a full disk
+    stopped some, and what was found by then is written.
     """
-    with common.stoppable(), common.bad_input(ValueError, TypeError, ImportError):
-        from optprobe.study import read_study, run_study
+    folder = Path(f"optprobe-{study.stem}") if out is None else out
+    try:
+        with common.bad_input(ValueError, TypeError, ImportError):
+            from optprobe.study import read_study, run_study
 
-        asked = read_study(study)
-        folder = Path(f"optprobe-{study.stem}") if out is None else out
-        outcome = run_study(asked, folder, log=common.progress(quiet))
+            outcome = run_study(read_study(study), folder, log=common.progress(quiet))
+    except KeyboardInterrupt:
+        typer.echo(f"optprobe: interrupted; the same command goes on in {folder}", err=True)
+        raise typer.Exit(common.STOPPED) from None
+    except OSError as error:
+        typer.echo(f"optprobe: {error}; what is in {folder} by now stays valid", err=True)
+        raise typer.Exit(common.STOPPED) from None
     if not quiet:
         console = common.console()
         console.print(study_table(outcome))

@@ -4,7 +4,7 @@
     effect(i) = loss(i) with the neuron's activation set to a constant at every position of the text
                 - loss(i) as the model is
 
-once with the constant 0, once with the neuron's mean [Gurnee et al. 2023, section 5, ablate to 0].
+once with the constant 0 [as Gurnee et al. 2023], once with the neuron's mean over the store.
 The mean effect of a class comes with a standard error over documents, because the tokens of a
 document are alike:
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from optprobe.files import InputError
-from optprobe.storage import finite, write_json
+from optprobe.storage import write_json
 
 if TYPE_CHECKING:
     from optprobe.study.schema import Study
@@ -94,7 +94,7 @@ class Folder:
         """Keep the results of a feature on a layer."""
         path = self.result(record["feature"], record["layer"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, finite(record))
+        write_json(path, record)
 
 
 def _place(feature: str) -> Path:

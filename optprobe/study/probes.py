@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optprobe.estimators.search import Found, Search
 from optprobe.metrics import held_out
+from optprobe.storage import finite
 from optprobe.verdict import certified
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def probe(
 ) -> dict[str, Any]:
     """Solve every k, write the certificates, and say what came out.
 
-    Ctrl-C ends the current k; then the record says "interrupted" and later k are missing.
+    Ctrl-C ends the current k; then the record says "interrupted" and later k are missing. What is
+    infinite, such as the gap of a solve without a bound, is null.
     """
     search = Search(
         method=study.method,
@@ -52,7 +54,7 @@ def probe(
     )
     found = search.path(problem, study.k)
     data = problem.data
-    return {
+    record = {
         "feature": feature,
         "layer": layer,
         "data": data.digest,
@@ -64,6 +66,7 @@ def probe(
         "interrupted": any(one.interrupted for one in found) or len(found) < len(study.k),
         "probes": [_probe(problem, one, study, folder, feature, layer) for one in found],
     }
+    return finite(record)
 
 
 def _probe(

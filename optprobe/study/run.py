@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optprobe.activations.capture import capture
-from optprobe.activations.doors import get_door
+from optprobe.activations.doors import get_door, layer_sites
 from optprobe.activations.manifest import text_digest
 from optprobe.activations.shards import LIST
 from optprobe.activations.store import Store
@@ -66,9 +66,8 @@ def run_study(study: Study, out: Path, *, log: Log | None = None) -> Outcome:
     found = _features(study)
     begun = time.monotonic()
     stores: dict[str, Store] = {}
-    for dataset, _ in found:
-        if dataset.name not in stores:
-            stores[dataset.name] = _captured(study, dataset, folder, told)
+    for dataset, _ in found:  # one that is there has its texts compared
+        stores[dataset.name] = _captured(study, dataset, folder, told)
     captured = time.monotonic()
     deadline = captured + (study.budget.seconds or float("inf"))
     records: list[dict[str, Any]] = []
@@ -127,16 +126,15 @@ def _captured(study: Study, dataset: Dataset, folder: Folder, log: Log) -> Store
                 "another --out, or remove it"
             )
         if store.finished:
-            log(f"{dataset.name}: {len(store)} rows are in {path}")
             return store
     log(f"{dataset.name}: {len(dataset.texts)} texts into {path}")
-    door = get_door(study.door).open(study.model, device=study.device)
+    door = get_door(study.door).open(study.model, device=study.device, revision=study.revision)
     layers = range(door.layers) if study.layers is None else study.layers
     return capture(
         door,
         dataset.texts,
         path,
-        sites=[study.hook.replace("{l}", str(layer)) for layer in layers],
+        sites=layer_sites([study.hook], layers),
         aggregation=study.aggregation,
         dtype=study.dtype,
         batch_tokens=study.batch_tokens,

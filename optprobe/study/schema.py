@@ -112,7 +112,7 @@ class Study(Section):
             to the study file.
         layers: increasing numbers; None ("all" in the file) for every layer.
         hook: hook point with {l} for the layer.
-        door, device, dtype, aggregation, batch_tokens, max_tokens: of the capture.
+        revision, door, device, dtype, aggregation, batch_tokens, max_tokens: of the capture.
         k, ridge, loss: of the probes.
         method: an exact method, or a heuristic's name.
         candidates: columns kept by mean difference first; None ("all") keeps all.
@@ -128,11 +128,12 @@ class Study(Section):
         BeforeValidator(_layers),
     ] = None
     hook: Annotated[str, AfterValidator(_hook)] = "blocks.{l}.mlp.hook_post"
+    revision: str | None = None
     door: Literal["bridge", "hooks", "nnsight"] = "bridge"
     device: str = "cpu"
     dtype: Literal["float16", "float32"] = "float16"
     aggregation: Literal["token", "mean", "max", "last"] = "token"
-    batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    batch_tokens: Annotated[int, Field(ge=1)] = 2048
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     k: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],
