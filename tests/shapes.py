@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
@@ -20,6 +23,7 @@ MODULES = (
     "curves",
     "neurons",
     "statistics",
+    "activations",
 )
 
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))
@@ -32,7 +36,9 @@ def main() -> None:
     import numpy as np
     import torch
     from instances import brute_force, random_problem, random_targets
+    from stores import Made
 
+    from optprobe.activations import Store, exchange
     from optprobe.curves import curve
     from optprobe.engine.enumeration import newton_start, surviving_subsets
     from optprobe.heuristics import HEURISTICS
@@ -52,6 +58,15 @@ def main() -> None:
     )
     from optprobe.support import Rows, fit_support, signed
 
+    with TemporaryDirectory() as folder:
+        made = Made.up()
+        store = Store.open(made.write(Path(folder)), "digests")
+        found = store.problem(made.X[:, 0] > 0, k=2, keep=store.rows.position > 0)
+        best_columns(found, 2)
+        found.data.columns(np.array([0, 7]), found.data.train)
+        store.array()[np.array([3, 0]), np.array([1, 9])]
+        exchange.to_npz(store, Path(folder) / "all.npz", made.X[:, 0] > 0)
+        exchange.from_npz(Path(folder) / "all.npz", Path(folder) / "back", made.manifest)
     problem = random_targets(0)
     brute_force(problem)
     HEURISTICS["greedy_swaps"].path(problem, [problem.k])

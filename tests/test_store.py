@@ -15,12 +15,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import SITES, Made
+from typer.testing import CliRunner
 
 from optprobe import problem as problem_module
 from optprobe.activations import Manifest, RowFacts, Store, Writer
+from optprobe.cli import app
 from optprobe.files import InputError
 from optprobe.heuristics.rankings import mean_difference
-from optprobe.matrix import DenseMatrix, StreamedMatrix
+from optprobe.matrix import DenseMatrix, RowSource, StreamedMatrix, standardise
 from optprobe.matrix.device import DeviceMatrix
 from optprobe.neurons import rank_neurons
 from optprobe.prefilter import best_columns
@@ -93,6 +95,12 @@ def test_indices_out_of_range_are_refused(store, key):
         store.array()[key]
 
 
+def test_a_store_as_an_array(store):
+    np.testing.assert_array_equal(np.asarray(store.array()), MADE.X)
+    with pytest.raises(ValueError, match="not in memory"):
+        np.array(store.array(), copy=False)
+
+
 def test_sites_stand_in_the_order_asked_for(store):
     np.testing.assert_array_equal(
         store.array([THIRD, FIRST])[:], MADE.X[:, [11, 12, 13, 0, 1, 2, 3, 4, 5]]
@@ -145,7 +153,12 @@ def ours(store: Store, **changes) -> Problem:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["dense", "streamed"])
 def test_a_problem_on_a_store_is_the_problem_on_its_array(store, monkeypatch, stream):
-    monkeypatch.setattr(problem_module, "STREAM_BYTES", 16 if stream else 2**31)
+    if stream:  # as with a large store
+        monkeypatch.setattr(problem_module, "STREAM_BYTES", 16)
+        monkeypatch.setattr(standardise, "LARGE_HALF", 16)
+        monkeypatch.setattr(standardise, "MOMENT_ROWS", 7)
+        monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
+        monkeypatch.setattr(standardise, "MOMENT_BLOCKS", 3)
     found = ours(store)
     expected = Problem.of(
         MADE.X, LABELS, test=HELD, groups=store.rows.text, k=2, lam=0.05, names=store.names()
@@ -158,6 +171,7 @@ def test_a_problem_on_a_store_is_the_problem_on_its_array(store, monkeypatch, st
     np.testing.assert_array_equal(
         found.data.columns(columns, rows), expected.data.columns(columns, rows)
     )
+    monkeypatch.setattr(RowSource, "__array__", None)  # nobody asks for all of it at once
     one, other = solve(found), solve(expected)
     assert one.support.tolist() == other.support.tolist()
     assert one.verified is not None
@@ -337,3 +351,15 @@ def test_texts_without_rows_make_an_empty_store(tmp_path):
     assert store.finished
     assert len(store) == len(store.rows) == 0
     assert store.array()[:].shape == (0, COLUMNS)
+
+
+def test_the_command_says_what_a_store_holds(folder, tmp_path):
+    found = CliRunner().invoke(app, ["store", str(folder), "--digests"])
+    assert found.exit_code == 0, found.output
+    assert f"{ROWS} rows of 40 of 40 texts (finished)" in found.stdout
+    assert "blocks.12.mlp.hook_post: 5 columns" in found.stdout
+    copy, shard = broken(folder, tmp_path)
+    shard.write_bytes(shard.read_bytes()[:-1])
+    found = CliRunner().invoke(app, ["store", str(copy)])
+    assert found.exit_code == 2
+    assert f"{shard.name} is truncated" in found.stderr

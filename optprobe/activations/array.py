@@ -12,7 +12,7 @@ from optprobe.activations.shards import Tensors
 from optprobe.matrix.source import RowSource
 
 Array = np.ndarray
-Axis = slice | Int[Array, "r"]
+Axis = slice | Int[Array, "_"]
 
 
 class StoredArray(RowSource):
@@ -65,21 +65,37 @@ class StoredArray(RowSource):
         crossed = rows.ndim == columns.ndim == 2 and rows.shape[1] == columns.shape[0] == 1
         return self._block(rows[:, 0], columns[0]) if crossed else self._pairs(rows, columns)
 
+    def pieces(self, rows: slice) -> Iterator[tuple[slice, slice, Array]]:
+        """A block of consecutive rows, one shard and one site after another."""
+        if self._rows is None:
+            start, stop, _ = rows.indices(self.shape[0])
+            for at, columns, tensor, within, _ in self._parts(
+                slice(start, stop), slice(0, self.shape[1])
+            ):
+                yield at, columns, tensor[within]
+        else:
+            yield slice(None), slice(None), self[rows]
+
+    def _parts(self, rows: Axis, columns: Axis) -> Iterator[tuple[Any, Any, Array, Any, Any]]:
+        """Rows and columns of a block, the tensor they come from, and rows and columns there."""
+        for i, rows_in, rows_out in _pieces(self._row_ends, rows):
+            tensor = self._shards[i].mapped()
+            for j, columns_in, columns_out in _pieces(self._column_ends, columns):
+                yield rows_out, columns_out, tensor(self._sites[j]), rows_in, columns_in
+
     def _block(self, rows: Axis, columns: Axis) -> Float[Array, "r p"]:
         """Every pair of these rows and columns."""
         if self._rows is not None:
             rows = self._rows[rows]
         rows, columns = _consecutive(rows), _consecutive(columns)
-        parts = [
-            (self._shards[i][self._sites[j]], rows_in, columns_in, rows_out, columns_out)
-            for i, rows_in, rows_out in _pieces(self._row_ends, rows)
-            for j, columns_in, columns_out in _pieces(self._column_ends, columns)
-        ]
+        parts = list(self._parts(rows, columns))
         if len(parts) == 1 and isinstance(rows, slice):
-            tensor, rows_in, columns_in, _, _ = parts[0]
-            return np.asarray(tensor[rows_in][:, columns_in])
+            _, _, tensor, rows_in, columns_in = parts[0]
+            view = tensor[rows_in][:, columns_in]
+            view.flags.writeable = False
+            return view
         out = np.empty((_count(rows), _count(columns)), self._dtype)
-        for tensor, rows_in, columns_in, rows_out, columns_out in parts:
+        for rows_out, columns_out, tensor, rows_in, columns_in in parts:
             out[_crossed(rows_out, columns_out)] = tensor[_crossed(rows_in, columns_in)]
         return out
 
@@ -91,8 +107,9 @@ class StoredArray(RowSource):
             rows = self._rows[rows]
         flat, row, column = out.reshape(-1), rows.reshape(-1), columns.reshape(-1)
         for i, rows_in, at in _pieces(self._row_ends, row):
+            tensor = self._shards[i].mapped()
             for j, columns_in, among in _pieces(self._column_ends, column[at]):
-                flat[at[among]] = self._shards[i][self._sites[j]][rows_in[among], columns_in]
+                flat[at[among]] = tensor(self._sites[j])[rows_in[among], columns_in]
         return out
 
 
@@ -143,7 +160,7 @@ def _consecutive(numbers: Axis) -> Axis:
     return slice(first, first + count)
 
 
-def _pieces(ends: Int[Array, "parts+1"], numbers: Axis) -> Iterator[tuple[int, Any, Any]]:
+def _pieces(ends: Int[Array, "ends"], numbers: Axis) -> Iterator[tuple[int, Any, Any]]:
     """Part, numbers within it and places in the result; `ends` are where the parts end."""
     if isinstance(numbers, slice):
         start, stop = numbers.start, numbers.stop

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, Int64
+from jaxtyping import Bool, Int
 
 Array = np.ndarray
 
@@ -16,7 +16,7 @@ AGGREGATED = -1
 
 @dataclass(frozen=True, eq=False)
 class RowFacts:
-    """One entry per row of a store.
+    """One entry per row of a store: text in int64, the others in int32.
 
     Attributes:
         text: number of the text in the source, not decreasing.
@@ -28,11 +28,11 @@ class RowFacts:
         ValueError: arrays of different lengths, or that are not one-dimensional and whole.
     """
 
-    text: Int64[Array, "rows"]
-    position: Int32[Array, "rows"]
-    token: Int32[Array, "rows"]
-    start: Int32[Array, "rows"]
-    stop: Int32[Array, "rows"]
+    text: Int[Array, "rows"]
+    position: Int[Array, "rows"]
+    token: Int[Array, "rows"]
+    start: Int[Array, "rows"]
+    stop: Int[Array, "rows"]
 
     def __post_init__(self) -> None:
         for name, values in self.arrays().items():

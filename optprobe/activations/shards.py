@@ -11,13 +11,14 @@ import hashlib
 import json
 import math
 import mmap
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 from optprobe.activations.manifest import VERSION, Manifest
 from optprobe.activations.rows import RowFacts
@@ -44,6 +45,13 @@ class Shard:
     rows: int
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        for value in (self.first_text, self.texts, self.rows, self.bytes):
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(f"{value!r} is no number of texts, rows or bytes")
+        if Path(self.file).name != self.file:
+            raise ValueError(f"{self.file!r} is no file name")
 
 
 @dataclass(frozen=True)
@@ -77,20 +85,16 @@ class Shards:
         Raises:
             InputError: no such file, or a damaged one.
         """
-        held = read_json(folder / LIST)
+        path = folder / LIST
+        held = read_json(path)
         try:
             shards = tuple(Shard(**entry) for entry in held["shards"])
-            found = cls(held["shard_rows"], held["finished"], shards)
-            first = np.cumsum([0, *(shard.texts for shard in shards)])[:-1]
-            fine = all(
-                isinstance(getattr(shard, field.name), str if "str" in str(field.type) else int)
-                for shard in shards
-                for field in fields(Shard)
-            ) and [shard.first_text for shard in shards] == list(first)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{folder / LIST} is no list of shards ({error})") from error
-        if not fine:
-            raise InputError(f"{folder / LIST} is no list of shards that follow on each other")
+            found = cls(int(held["shard_rows"]), bool(held["finished"]), shards)
+            ends = accumulate((shard.texts for shard in shards), initial=0)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is no list of shards ({error!r})") from error
+        if any(shard.first_text != end for shard, end in zip(shards, ends, strict=False)):
+            raise InputError(f"{path} is no list of shards that follow on each other")
         return found
 
 
@@ -151,7 +155,7 @@ def write_shard(
     return Shard(name, first, last - first, len(rows), len(content), digest)
 
 
-def _smallest(values: Int[Array, "rows"]) -> Int[Array, "rows"]:
+def _smallest(values: Int[Array, "rows"]) -> Integer[Array, "rows"]:
     """The same numbers in the smallest integer type that holds them."""
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
     return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
@@ -225,16 +229,24 @@ class Tensors:
             if found != shape or not fits or not kind:
                 raise InputError(f"{self._path} is altered: it has no tensor {name!r} of {shape}")
 
-    def __getitem__(self, name: str) -> Array:
-        """A tensor, mapped."""
-        dtype, offset, shape = self._at[name]
+    def mapped(self) -> Callable[[str], Array]:
+        """The tensors by name, views of one map of the file that lasts as long as any of them.
+
+        The map is private: what is written to a view (torch insists that it may) stays in memory.
+        """
         with self._path.open("rb", buffering=0) as stream:
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        return np.frombuffer(mapped, dtype, math.prod(shape), offset).reshape(shape)
+            held = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+
+        def tensor(name: str) -> Array:
+            dtype, offset, shape = self._at[name]
+            return np.frombuffer(held, dtype, math.prod(shape), offset).reshape(shape)
+
+        return tensor
 
     def facts(self, first_text: int) -> RowFacts:
         """What the rows stand for."""
+        tensor = self.mapped()
         text, position, token, start, length = (
-            self[f"rows.{name}"].astype(np.int64) for name in FACTS
+            tensor(f"rows.{name}").astype(np.int64) for name in FACTS
         )
         return RowFacts(text + first_text, position, token, start, start + length)

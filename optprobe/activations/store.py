@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
@@ -51,7 +51,7 @@ class Store:
         self._tensors = [Tensors(path, shard, manifest) for shard in done.shards]
 
     @classmethod
-    def open(cls, path: str | Path, verify: Literal["sizes", "digests"] = "sizes") -> Self:
+    def open(cls, path: str | Path, verify: Literal["sizes", "digests"] = "sizes") -> Store:
         """Open a store and check it.
 
         Args:

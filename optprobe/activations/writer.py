@@ -18,7 +18,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -45,7 +44,7 @@ class Writer:
         self._values: dict[str, list[Array]] = {site: [] for site in manifest.sites}
 
     @classmethod
-    def open(cls, path: str | Path, manifest: Manifest, *, shard_rows: int | None = None) -> Self:
+    def open(cls, path: str | Path, manifest: Manifest, *, shard_rows: int | None = None) -> Writer:
         """Create a store, or go on with one.
 
         Args:
@@ -101,8 +100,9 @@ class Writer:
             OSError: the disk is full; what was stored before stays valid.
         """
         self._check(texts, rows, values)
-        for site in self._manifest.sites:
-            self._values[site].append(self._rounded(site, values[site]))
+        rounded = {site: self._rounded(site, values[site]) for site in self._values}
+        for site, block in rounded.items():
+            self._values[site].append(block)
         self._rows = RowFacts.concatenate([self._rows, rows])
         self._next += texts
         if self._end() is None:
@@ -136,7 +136,7 @@ class Writer:
             os.close(self._lock)
             self._lock = -1
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -19,6 +19,7 @@ from optprobe.cli.demo import demo
 from optprobe.cli.export import export
 from optprobe.cli.neurons import neurons
 from optprobe.cli.solve import solve
+from optprobe.cli.store import store
 from optprobe.cli.verify import verify
 
 app = typer.Typer(
@@ -47,7 +48,7 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (demo, capture, solve, curve, neurons, verify, backends, export, bench):
+for command in (demo, capture, store, solve, curve, neurons, verify, backends, export, bench):
     app.command()(command)
 
 

@@ -49,7 +49,7 @@ class Moments:
         high: Float[Array, "d"],
     ) -> Moments:
         """Of a block of rows, which is centred in place."""
-        mean = block.mean(axis=0)
+        mean = np.ones(len(block)) @ block / len(block)
         block -= mean
         squares = np.einsum("ij,ij->j", block, block)
         return cls(len(block), mean, squares, float(dual.sum()), dual @ block, low, high)
