@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--site", default="blocks.{l}.mlp.hook_post")
     parser.add_argument("--layers", default="12")
     parser.add_argument("--tokens", type=int, default=20_000, help="the texts again and again")
-    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--batch-tokens", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("capture-throughput"))
@@ -124,22 +125,25 @@ def _memory(
     """Resident memory while texts are captured."""
     folder = out / "store"
     shutil.rmtree(folder, ignore_errors=True)
-    lines: list[str] = ["0 of 0 texts, 0 of"]
     samples: list[tuple[int, float]] = []
-    stop = threading.Event()
+    stop, read, run = threading.Event(), [0], door.run
+
+    def counted(*given: Any) -> dict[str, torch.Tensor]:
+        read[0] += int(given[1].sum())
+        return run(*given)
 
     def sample() -> None:
         while not stop.wait(SAMPLE_S):
-            done = int(lines[-1].split(", ")[1].split()[0])
-            samples.append((done, _resident_mb()))
+            samples.append((read[0], _resident_mb()))
 
     watcher = threading.Thread(target=sample)
     watcher.start()
-    capture(door, texts, folder, sites=sites, batch_tokens=batch_tokens, log=lines.append)
+    door.run = counted
+    capture(door, texts, folder, sites=sites, batch_tokens=batch_tokens)
     stop.set()
     watcher.join()
     shutil.rmtree(folder)
-    total = int(lines[-1].split(", ")[1].split()[0])
+    total = read[0]
     for tenth in range(10):
         here = [mb for done, mb in samples if total * tenth <= 10 * done < total * (tenth + 1)]
         if here:

@@ -127,6 +127,7 @@ def stopping(door: HooksDoor, batches: int) -> HooksDoor:
 def test_an_interrupted_capture_goes_on_to_the_same_bytes(door, tmp_path, monkeypatch):
     """Wherever it stops, and shards end inside a window of texts too."""
     monkeypatch.setattr(captures, "WINDOW_BYTES", 80 * 80)
+    monkeypatch.setattr(captures, "APPEND_BYTES", 21 * 80)
     monkeypatch.setattr(writers, "SHARD_BYTES", 12 * 80)
     counter = stopping(door, 10**6)
     settings = {"sites": SITES, "batch_tokens": 60}
@@ -327,7 +328,7 @@ def test_bad_commands_are_one_sentence(folder, texts, tmp_path, monkeypatch, arg
     ("raised", "message"),
     [
         (KeyboardInterrupt(), "interrupted; the same command goes on"),
-        (OSError(28, "No space left on device"), "No space left on device; what is in"),
+        (OSError(28, "No space left on device"), "No space left on device"),
     ],
 )
 def test_a_command_that_is_stopped_goes_on(folder, texts, tmp_path, monkeypatch, raised, message):

@@ -22,7 +22,7 @@ from optprobe.activations import Manifest, RowFacts, Store, Writer
 from optprobe.cli import app
 from optprobe.files import InputError
 from optprobe.heuristics.rankings import mean_difference
-from optprobe.matrix import DenseMatrix, RowSource, StreamedMatrix
+from optprobe.matrix import DenseMatrix, RowSource, StreamedMatrix, standardise
 from optprobe.matrix.device import DeviceMatrix
 from optprobe.neurons import rank_neurons
 from optprobe.prefilter import best_columns
@@ -153,7 +153,12 @@ def ours(store: Store, **changes) -> Problem:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["dense", "streamed"])
 def test_a_problem_on_a_store_is_the_problem_on_its_array(store, monkeypatch, stream):
-    monkeypatch.setattr(problem_module, "STREAM_BYTES", 16 if stream else 2**31)
+    if stream:  # as with a large store
+        monkeypatch.setattr(problem_module, "STREAM_BYTES", 16)
+        monkeypatch.setattr(standardise, "LARGE_HALF", 16)
+        monkeypatch.setattr(standardise, "MOMENT_ROWS", 7)
+        monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
+        monkeypatch.setattr(standardise, "MOMENT_BLOCKS", 3)
     found = ours(store)
     expected = Problem.of(
         MADE.X, LABELS, test=HELD, groups=store.rows.text, k=2, lam=0.05, names=store.names()

@@ -65,22 +65,37 @@ class StoredArray(RowSource):
         crossed = rows.ndim == columns.ndim == 2 and rows.shape[1] == columns.shape[0] == 1
         return self._block(rows[:, 0], columns[0]) if crossed else self._pairs(rows, columns)
 
+    def pieces(self, rows: slice) -> Iterator[tuple[slice, slice, Array]]:
+        """A block of consecutive rows, one shard and one site after another."""
+        if self._rows is None:
+            start, stop, _ = rows.indices(self.shape[0])
+            for at, columns, tensor, within, _ in self._parts(
+                slice(start, stop), slice(0, self.shape[1])
+            ):
+                yield at, columns, tensor[within]
+        else:
+            yield slice(None), slice(None), self[rows]
+
+    def _parts(self, rows: Axis, columns: Axis) -> Iterator[tuple[Any, Any, Array, Any, Any]]:
+        """Rows and columns of a block, the tensor they come from, and rows and columns there."""
+        for i, rows_in, rows_out in _pieces(self._row_ends, rows):
+            tensor = self._shards[i].mapped()
+            for j, columns_in, columns_out in _pieces(self._column_ends, columns):
+                yield rows_out, columns_out, tensor(self._sites[j]), rows_in, columns_in
+
     def _block(self, rows: Axis, columns: Axis) -> Float[Array, "r p"]:
         """Every pair of these rows and columns."""
         if self._rows is not None:
             rows = self._rows[rows]
         rows, columns = _consecutive(rows), _consecutive(columns)
-        parts = [
-            (tensor(self._sites[j]), rows_in, columns_in, rows_out, columns_out)
-            for i, rows_in, rows_out in _pieces(self._row_ends, rows)
-            for tensor in (self._shards[i].mapped(),)
-            for j, columns_in, columns_out in _pieces(self._column_ends, columns)
-        ]
+        parts = list(self._parts(rows, columns))
         if len(parts) == 1 and isinstance(rows, slice):
-            tensor, rows_in, columns_in, _, _ = parts[0]
-            return np.asarray(tensor[rows_in][:, columns_in])
+            _, _, tensor, rows_in, columns_in = parts[0]
+            view = tensor[rows_in][:, columns_in]
+            view.flags.writeable = False
+            return view
         out = np.empty((_count(rows), _count(columns)), self._dtype)
-        for tensor, rows_in, columns_in, rows_out, columns_out in parts:
+        for rows_out, columns_out, tensor, rows_in, columns_in in parts:
             out[_crossed(rows_out, columns_out)] = tensor[_crossed(rows_in, columns_in)]
         return out
 

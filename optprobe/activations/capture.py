@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-WINDOW_BYTES = 2**28
+WINDOW_BYTES = 2**29
 """A window of texts holds about this much of the values to be stored, but at least one batch."""
 
 WINDOW_BATCHES = 32
 """And no more than this many batches."""
+
+APPEND_BYTES = 2**26
+"""Handed to the writer at once, which copies it: about a shard."""
 
 
 def capture(
@@ -39,7 +42,7 @@ def capture(
     sites: Sequence[str],
     aggregation: Aggregation = "token",
     dtype: Dtype = "float16",
-    batch_tokens: int = 2048,
+    batch_tokens: int = 1024,
     max_tokens: int | None = None,
     skip_first: int = 0,
     log: Callable[[str], None] | None = None,
@@ -166,21 +169,37 @@ class _Capture:
         for window in batch_plan(self._tokens, self._manifest.row_bytes, batch_tokens):
             if window.last <= done:
                 continue
-            values = self._values(window)
-            first = max(window.first, done)
-            skipped = int(self._counts[window.first : first].sum())
-            self._writer.append(
-                window.last - first,
-                self._tokens.facts(first, window.last, self._manifest.aggregation),
-                {site: rows[skipped:] for site, rows in values.items()},
-            )
+            self._append(max(window.first, done), window, self._values(window))
             self._report(done, window.last)
         self._writer.finish()
+
+    def _append(
+        self, first: int, window: Window, values: dict[str, Shaped[Array, "rows width"]]
+    ) -> None:
+        """Hand the texts of a window from the first on to the writer, a piece at a time."""
+        starts = self._starts(window)
+        step = max(1, APPEND_BYTES // self._manifest.row_bytes)
+        while first < window.last:
+            start = starts[first - window.first]
+            fits = window.first + int(np.searchsorted(starts, start + step, "right")) - 1
+            last = max(first + 1, fits)
+            rows = slice(start, starts[last - window.first])
+            self._writer.append(
+                last - first,
+                self._tokens.facts(first, last, self._manifest.aggregation),
+                {site: held[rows] for site, held in values.items()},
+            )
+            first = last
+
+    def _starts(self, window: Window) -> Int64[Array, "texts+1"]:
+        """The first row of each text among those of the window, and their number."""
+        counts = self._counts[window.first : window.last]
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
     def _values(self, window: Window) -> dict[str, Shaped[Array, "rows width"]]:
         """The rows of a window, in the order of its texts."""
         counts = self._counts[window.first : window.last]
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        starts = self._starts(window)
         found = {
             site: np.empty((int(starts[-1]), width), self._manifest.dtype)
             for site, width in self._manifest.sites.items()

@@ -230,9 +230,12 @@ class Tensors:
                 raise InputError(f"{self._path} is altered: it has no tensor {name!r} of {shape}")
 
     def mapped(self) -> Callable[[str], Array]:
-        """The tensors by name, views of one map of the file that lasts as long as any of them."""
+        """The tensors by name, views of one map of the file that lasts as long as any of them.
+
+        The map is private: what is written to a view (torch insists that it may) stays in memory.
+        """
         with self._path.open("rb", buffering=0) as stream:
-            held = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            held = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
 
         def tensor(name: str) -> Array:
             dtype, offset, shape = self._at[name]

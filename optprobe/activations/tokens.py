@@ -100,7 +100,7 @@ class Tokens:
         Bool[Array, "batch position"],
     ]:
         """Ids, mask (1 for tokens) and which tokens count, padded on the right with zeros."""
-        lengths = self.lengths[texts]
+        lengths = self.bounds[texts + 1] - self.bounds[texts]
         here = ranges(self.bounds[texts], lengths)
         mask = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
         ids, kept = np.zeros(mask.shape, np.int64), np.zeros(mask.shape, bool)
@@ -110,7 +110,7 @@ class Tokens:
     def facts(self, first: int, last: int, aggregation: Aggregation) -> RowFacts:
         """What the rows of the texts from first up to last, exclusive, stand for."""
         here = slice(int(self.bounds[first]), int(self.bounds[last]))
-        text = np.repeat(np.arange(first, last), self.lengths[first:last])
+        text = np.repeat(np.arange(first, last), np.diff(self.bounds[first : last + 1]))
         kept = self.kept[here]
         if aggregation != "token":
             with_row = np.unique(text[kept])

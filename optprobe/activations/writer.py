@@ -100,8 +100,9 @@ class Writer:
             OSError: the disk is full; what was stored before stays valid.
         """
         self._check(texts, rows, values)
-        for site in self._manifest.sites:
-            self._values[site].append(self._rounded(site, values[site]))
+        rounded = {site: self._rounded(site, values[site]) for site in self._values}
+        for site, block in rounded.items():
+            self._values[site].append(block)
         self._rows = RowFacts.concatenate([self._rows, rows])
         self._next += texts
         if self._end() is None:

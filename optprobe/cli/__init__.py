@@ -51,10 +51,13 @@ def root(
     """Provably optimal k-sparse probes, with certificates that anybody can check."""
 
 
-for command in (
+COMMANDS = (
     demo, run, capture, store, features, solve, curve, neurons, evidence, verify, backends, export,
     bench,
-):  # fmt: skip
+)  # fmt: skip
+"""In the order of the help."""
+
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -56,7 +56,7 @@ def capture(
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of a model on the hub.")
     ] = None,
-    batch_tokens: Annotated[int, typer.Option(help="Read at once, padding included.")] = 2048,
+    batch_tokens: Annotated[int, typer.Option(help="Read at once, padding included.")] = 1024,
     max_tokens: Annotated[
         int | None, typer.Option(help="Cut texts after so many; by default none is cut.")
     ] = None,
@@ -101,7 +101,7 @@ def capture(
         typer.echo(f"optprobe: interrupted; the same command goes on in {out}", err=True)
         raise typer.Exit(common.STOPPED) from None
     except OSError as error:
-        typer.echo(f"optprobe: {error}; what is in {out} by now stays valid", err=True)
+        typer.echo(f"optprobe: {error}", err=True)
         raise typer.Exit(common.STOPPED) from None
     if not quiet:
         _show(store, time.monotonic() - started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ class RowSource(ABC):
     @abstractmethod
     def __getitem__(self, key: Any) -> Array:
         """As for a NumPy array; IndexError out of range."""
+
+    @abstractmethod
+    def pieces(self, rows: slice) -> Iterator[tuple[slice, slice, Array]]:
+        """A block of consecutive rows in parts: rows and columns within the block, and the part."""
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 
 from optprobe.matrix.moments import Moments
 from optprobe.matrix.source import RowSource
@@ -46,16 +46,23 @@ def _slices(rows: int, step: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def _widened(block: Array) -> Float[Array, "rows d"]:
-    """float16 as float64, others as they are."""
-    return np.asarray(block, np.float64 if block.dtype.itemsize == 2 else None)
+def _fill(out: Float[Array, "rows d"], X: Array | RowSource, start: int, stop: int) -> None:
+    """Write some rows of X into an array of a wider type.
 
+    A large float16 source goes through the processor's own instruction, which torch uses and NumPy
+    does not.
+    """
+    part = slice(start, stop)
+    pieces = X.pieces(part) if isinstance(X, RowSource) else [(slice(None), slice(None), X[part])]
+    through_torch = X.dtype == np.float16 and out.dtype == np.float32
+    for rows, columns, block in pieces:
+        if through_torch:
+            import torch
 
-def _through_torch(block: Array) -> Float32[Array, "rows d"]:
-    """float16 as float32 by the processor's own instruction, which NumPy does not use."""
-    import torch
-
-    return torch.from_numpy(np.array(block)).float().numpy()  # a copy: maps are read-only
+            half = block if block.flags.writeable else block.copy()  # torch warns of others
+            torch.from_numpy(out[rows, columns]).copy_(torch.from_numpy(half))
+        else:
+            out[rows, columns] = block
 
 
 @dataclass(frozen=True)
@@ -121,15 +128,18 @@ def standardise(
         NotFiniteError: a NaN, an infinity or a huge number anywhere in X, test rows included.
     """
     rows, d = X.shape
-    widen = _through_torch if X.dtype == np.float16 and X.size >= LARGE_HALF else _widened
+    small_half = X.dtype == np.float16 and X.size < LARGE_HALF
+    wide = np.float64 if small_half or X.dtype == np.float64 else np.float32
     step = max(MOMENT_ROWS, MOMENT_BYTES // (8 * d))
 
     def moments(span: slice) -> Moments:
-        merged, room = Moments.nothing(d), np.empty((step, d))
+        merged = Moments.nothing(d)
+        read, room = np.empty((step, d), wide), np.empty((step, d))
         for inner in _slices(span.stop - span.start, step):
             start, stop = span.start + inner.start, span.start + inner.stop
             first, last = np.searchsorted(train, (start, stop))
-            raw = widen(X[start:stop])
+            raw = read[: stop - start]
+            _fill(raw, X, start, stop)
             if last - first < len(raw):
                 check_finite(raw, start)
                 raw = raw[train[first:last] - start]

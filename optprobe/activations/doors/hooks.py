@@ -21,6 +21,9 @@ class HooksDoor:
 
     Args:
         held: a loaded model.
+
+    Attributes:
+        places: where each hook point is, in the order of the computation.
     """
 
     def __init__(self, held: Loaded) -> None:
@@ -29,7 +32,7 @@ class HooksDoor:
         self.tokenizer_name = held.tokenizer_name
         self.layers = layer_count(held.model)
         self.context = context_length(held.model.config)
-        self._places = places(held.model)
+        self.places = places(held.model)
 
     @classmethod
     def open(
@@ -45,7 +48,7 @@ class HooksDoor:
 
     def sites(self) -> list[str]:
         """The hook points, in the order of the computation."""
-        return list(self._places)
+        return list(self.places)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The tokens of texts by the model's tokenizer."""
@@ -60,7 +63,7 @@ class HooksDoor:
         collector, model = Collector(sites, reduce), self.held.model
         with torch.inference_mode(), suppress(AllSeen), ExitStack() as hooked:
             for site in sites:
-                handle = _hook(model, self._places[site], site, collector)
+                handle = _hook(model, self.places[site], site, collector)
                 hooked.callback(handle.remove)
             model(
                 input_ids=ids.to(model.device),

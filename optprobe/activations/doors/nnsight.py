@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from optprobe.activations.doors.base import AllSeen, Collector, Encoded, Reduce, missed
-from optprobe.activations.doors.encoding import encode
-from optprobe.activations.doors.loading import Loaded, load
-from optprobe.activations.doors.modules import context_length, layer_count, places
+from optprobe.activations.doors.base import AllSeen, Collector, Reduce, missed
+from optprobe.activations.doors.hooks import HooksDoor
+from optprobe.activations.doors.loading import Loaded
 from optprobe.storage import require_package
 
 if TYPE_CHECKING:
     import torch
 
 
-class NNsightDoor:
+class NNsightDoor(HooksDoor):
     """A model of transformers wrapped by nnsight.
 
     Args:
@@ -24,15 +23,9 @@ class NNsightDoor:
     """
 
     def __init__(self, held: Loaded) -> None:
-        require_package("nnsight", "the door 'nnsight'", "nnsight")
         from nnsight import NNsight
 
-        self.held = held
-        self.model, self.revision = held.name, held.revision
-        self.tokenizer_name = held.tokenizer_name
-        self.layers = layer_count(held.model)
-        self.context = context_length(held.model.config)
-        self._places = places(held.model)
+        super().__init__(held)
         self._wrapped: Any = NNsight(held.model)
 
     @classmethod
@@ -44,16 +37,13 @@ class NNsightDoor:
         dtype: str = "float32",
         revision: str | None = None,
     ) -> Self:
-        """The model that `load` finds."""
-        return cls(load(spec, device=device, dtype=dtype, revision=revision))
+        """The model that `load` finds.
 
-    def sites(self) -> list[str]:
-        """The hook points, in the order of the computation."""
-        return list(self._places)
-
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """The tokens of texts by the model's tokenizer."""
-        return encode(self.held.tokenizer, texts)
+        Raises:
+            ValueError: as `load`; or nnsight is missing.
+        """
+        require_package("nnsight", "the door 'nnsight'", "nnsight")
+        return super().open(spec, device=device, dtype=dtype, revision=revision)
 
     def run(
         self, ids: torch.Tensor, mask: torch.Tensor, sites: Sequence[str], reduce: Reduce
@@ -65,7 +55,7 @@ class NNsightDoor:
         import torch
 
         collector = Collector(sites, reduce)
-        wanted = [(site, place) for site, place in self._places.items() if site in sites]
+        wanted = [(site, place) for site, place in self.places.items() if site in sites]
         device = self.held.model.device
         given = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
         with (
