@@ -12,12 +12,14 @@ Depth first, the smaller subtree first, so that at most log2 N nodes wait with t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from optprobe.certificate import Kind
+from optprobe.checker.filtered import Centres
 from optprobe.checker.form import RefusedError
 from optprobe.checker.points import Fits, Points
 from optprobe.checker.rounding import gamma
@@ -29,15 +31,27 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
+MOST = 2**33
+"""Supports of a filtered leaf that are bounded one by one; a leaf with more is refused unread."""
+
+
 @dataclass
 class Counts:
-    """What the walk met: nodes, bounded and enumerated leaves, supports fitted and excluded."""
+    """What the walk met: nodes, leaves of each kind, and the supports that each way covers.
+
+    Supports have exactly r free columns, or all of them: `fitted` are those with a fit of their
+    own, `excluded` those under the dual point of an enumerated leaf, `screened` those under the
+    centre of a filtered leaf, `below_bounds` those of bounded leaves.
+    """
 
     nodes: int = 0
     bounded: int = 0
     enumerated: int = 0
+    filtered: int = 0
     fitted: int = 0
     excluded: int = 0
+    screened: int = 0
+    below_bounds: int = 0
 
 
 class Node(NamedTuple):
@@ -62,6 +76,7 @@ class Tree(NamedTuple):
 
     arrays: dict[str, Array]
     points: Points
+    centres: Centres
     fits: Fits
     scope: Int[Array, "p"]
     k: int
@@ -135,6 +150,8 @@ def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
         bounds = node_bounds(value, gain[list(node.forced)], gain[node.free], node.remaining)
         if bounds.bound >= tree.lower:
             counts.bounded += 1
+            size = len(node.free)
+            counts.below_bounds += math.comb(size, min(node.remaining, size))
             continue
         if kind == Kind.BOUNDED:
             raise RefusedError(
@@ -145,6 +162,10 @@ def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
         if kind == Kind.ENUMERATED:
             counts.enumerated += 1
             _check_enumerated(node, value, gain, tree, counts)
+            continue
+        if kind == Kind.FILTERED:
+            counts.filtered += 1
+            _check_filtered(node, tree, counts)
             continue
         below = [node] if kind == Kind.FIX else _branches(node, tree)
         reached = []
@@ -200,37 +221,92 @@ def _check_enumerated(
     node: Node, value: float, gain: Float64[Array, "p"], tree: Tree, counts: Counts
 ) -> None:
     """Every S1 + T, |T| = min(r, |F|), is excluded by the dual point or among the good fits."""
-    first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
-    listed = tree.fits.supports[first:last]
-    good = tree.fits.bounds(first, last) >= tree.lower
-    padding = len(tree.scope)
     r = min(node.remaining, len(node.free))
-    forced = np.array(node.forced, np.int64)
     order = node.free[np.argsort(-gain[node.free], kind="stable")]
-    total = float(gain[forced].sum())
-    slack = gamma(len(forced) + 16) * (abs(value) + total + abs(tree.lower))
+    total = float(gain[list(node.forced)].sum())
+    slack = gamma(len(node.forced) + 16) * (abs(value) + total + abs(tree.lower))
     budget = value - total - tree.lower - slack
-    members = Listed(listed[good], padding + 1)
-    fitted = 0
-    for places in surviving(gain[order], r, budget):
-        head = np.broadcast_to(forced, (len(places), len(forced)))
-        supports = np.sort(np.concatenate([head, order[places]], axis=1), axis=1)
-        if supports.shape[1] == tree.k:
-            found = members.contains(supports)
-        else:  # F has run out: one support, covered by any fit that holds it
-            inside = np.isin(listed[good], supports[0]).sum(axis=1)
-            found = np.array([(inside == supports.shape[1]).any()])
-        if not found.all():
-            _refuse_support(node, supports[np.argmin(found)], value, gain, tree)
-        fitted += len(supports)
+
+    def bound(places: Int[Array, "r"]) -> float:
+        return value - total - float(gain[order[places]].sum())
+
+    left = surviving(gain[order], r, budget)
+    fitted = _listed(node._replace(free=order), "enumerated", left, bound, tree)
     counts.fitted += fitted
     counts.excluded += math.comb(len(node.free), r) - fitted
 
 
+def _check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
+    """Every S + T, S the forced columns of the centre, is bounded by it or among the good fits.
+
+    Columns of S1 outside S return to F: more supports than the node has.
+    """
+    number = int(tree.arrays["node_centre"][node.number])
+    forced = tree.centres.forced(number)
+    back = np.setdiff1d(np.array(node.forced, np.int64), forced)
+    if len(back) + len(forced) > len(node.forced):
+        raise RefusedError(
+            f"{_name(node, tree, 'filtered')}: its centre forces columns that the node does not"
+        )
+    free = np.union1d(node.free, back)
+    node = Node(node.number, tuple(forced.tolist()), free, node.remaining + len(back))
+    r = min(node.remaining, len(free))
+    supports = math.comb(len(free), r)
+    if supports > MOST:
+        raise RefusedError(
+            f"{_name(node, tree, 'filtered')}: {supports} supports, more than {MOST}"
+        )
+    centre = tree.centres.at(number, free, r)
+
+    def bound(places: Int[Array, "r"]) -> float:
+        return float(centre.bounds(places[:, None])[0])
+
+    fitted = _listed(node, "filtered", centre.uncovered(r, tree.lower), bound, tree)
+    counts.fitted += fitted
+    counts.screened += supports - fitted
+
+
+def _listed(
+    node: Node,
+    kind: str,
+    left: Iterator[Int[Array, "batch r"]],
+    bound: Callable[[Int[Array, "r"]], float],
+    tree: Tree,
+) -> int:
+    """How many supports are left; each must be listed with a fit that reaches the claim.
+
+    Args:
+        node: S1, and F in the order that `left` counts in.
+        kind: for messages.
+        left: positions in F of the T that nothing else covers.
+        bound: what covers them too little, likewise.
+        tree: with the fits.
+    """
+    first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
+    listed = tree.fits.supports[first:last]
+    good = tree.fits.bounds(first, last) >= tree.lower
+    forced = np.array(node.forced, np.int64)
+    members = Listed(listed[good], len(tree.scope) + 1)
+    fitted = 0
+    for places in left:
+        head = np.broadcast_to(forced, (len(places), len(forced)))
+        supports = np.sort(np.concatenate([head, node.free[places]], axis=1), axis=1)
+        if supports.shape[1] == tree.k:
+            found = members.contains(supports)
+        else:  # F has run out: one support, covered by any fit that holds it
+            inside = np.isin(listed[good], supports[0]).sum(axis=1)
+            found = np.array([(inside == supports.shape[1]).any()] * len(places), bool)
+        if not found.all():
+            worst = int(np.argmin(found))
+            _refuse_support(node, kind, supports[worst], bound(places[worst]), tree)
+        fitted += len(supports)
+    return fitted
+
+
 def _refuse_support(
-    node: Node, support: Int[Array, "s"], value: float, gain: Float64[Array, "p"], tree: Tree
+    node: Node, kind: str, support: Int[Array, "s"], bound: float, tree: Tree
 ) -> None:
-    """Say which support of an enumerated node is not covered, and why."""
+    """Say which support of a leaf is not covered, and why."""
     first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
     listed = tree.fits.supports[first:last]
     same = (np.isin(listed, support).sum(axis=1) == len(support)).nonzero()[0]
@@ -239,11 +315,8 @@ def _refuse_support(
         bound = float(tree.fits.bounds(first, last)[same].max())
         fault = f"its fit bounds the support {columns} by {bound:.12g} only, below"
     else:
-        bound = value - float(gain[support].sum())
         fault = f"the support {columns} is not fitted and its bound is {bound:.12g}, below"
-    raise RefusedError(
-        f"{_name(node, tree, 'enumerated')}: {fault} the claimed lower {tree.lower:.12g}"
-    )
+    raise RefusedError(f"{_name(node, tree, kind)}: {fault} the claimed lower {tree.lower:.12g}")
 
 
 def _name(node: Node, tree: Tree, kind: str) -> str:

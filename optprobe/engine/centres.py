@@ -70,8 +70,10 @@ class Centres:
             left = []
             for share in SHARES:
                 at = self.at_share(forced, free, start, offset, share, sample).at
-                below = [at.value - costs(at, T, self.rows.lam) < cutoff
-                         for T in subsets(len(sample), size)]
+                below = [
+                    at.value - costs(at, T, self.rows.lam) < cutoff
+                    for T in subsets(len(sample), size)
+                ]
                 left.append(sum(int(part.sum()) for part in below))
             self.share[size] = SHARES[int(np.argmin(left))]
         return self.at_share(forced, free, start, offset, self.share[size], np.arange(len(free)))

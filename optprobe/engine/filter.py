@@ -91,9 +91,11 @@ def quadratic(
     u = w * a * y
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
-    longest = np.sqrt(max(np.einsum("ij,ij->i", part, part).max(initial=1.0) for part in (forced, free)))
+    longest = np.sqrt(
+        max(np.einsum("ij,ij->i", part, part).max(initial=1.0) for part in (forced, free))
+    )
     size = longest * (np.linalg.norm(u) + REACH * np.linalg.norm(weight))
-    noise = (len(w) + 100) * 2.0**-53 * (8.0 * size * size / rows.lam + 100.0) 
+    noise = (len(w) + 100) * 2.0**-53 * (8.0 * size * size / rows.lam + 100.0)
     return Quadratic(
         value - noise,
         free @ u,
@@ -144,9 +146,7 @@ def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
         yield np.concatenate(parts).T
 
 
-def costs(
-    at: Quadratic, columns: Int[Array, "size batch"], lam: float
-) -> Float64[Array, "batch"]:
+def costs(at: Quadratic, columns: Int[Array, "size batch"], lam: float) -> Float64[Array, "batch"]:
     """The bracket of the claim for supports T = columns[:, t], at the d of the docstring.
 
     A column without a direction has G_j = 0, and whatever its d_j is changes nothing.

@@ -165,7 +165,9 @@ class Proof:
             "node_centre": np.array(self.centre, "<i4"),
             "centre_point": np.array([c[0] for c in self.centres], "<i4"),
             "centre_start": np.cumsum([0, *(len(c[1]) for c in self.centres)]).astype("<i8"),
-            "centre_forced": np.concatenate([np.empty(0), *(c[1] for c in self.centres)]).astype("<i4"),
+            "centre_forced": np.concatenate([np.empty(0), *(c[1] for c in self.centres)]).astype(
+                "<i4"
+            ),
             "centre_clip": np.array([c[2] for c in self.centres], "<f8"),
             "centre_reach": np.array([c[3] for c in self.centres], "<f8"),
         }
