@@ -52,16 +52,23 @@ root has S1 = {}, F = scope. At a node:
     BOUNDED: step 1 must have covered it. ENUMERATED: it covers the supports S1 + T, T in F with
     |T| = min(r, |F|), and with them all smaller ones: each must have value - g(S1 + T) >= lower at
     the node's dual point, or be listed among the node's fits with a dual value >= lower.
-    FILTERED, for the logistic loss: the forced columns S of its centre lie in S1, those of S1 - S
-    return to F, and it covers the supports S + T of ENUMERATED. Each must have D0 - cost(T) >= lower at
-    the centre, or be listed. (A walk with another `lower` may have forced more.) With a the dual point of the centre,
-    m_i = ln((1 - a_i) / a_i), omega_i <= a_i (1 - a_i) such that a_i + s omega_i stays in [0, 1] with
-    KL(a_i + s omega_i || a_i) <= omega_i s^2 / 2 for all |s| <= e, and G the free columns clipped
-    at +- kappa and made orthogonal to S and the intercept (`engine/filter.py` has the proof):
-        Omega = diag(w omega), M = Z_F' Omega G, K = G' Omega G, h = G' Omega (y m), v = Z_F' (w a y)
-        D0 = sum w H(a) - g(S),  cost(T) = ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d
-    for some d with sum |d_j| max_i |G_ij| <= e: the checker takes the solution of
-    (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T / M_jj, shortened where it is too long.
+    FILTERED, for the logistic loss: the columns S that its centre forces lie in S1, those of
+    S1 - S return to F, and it covers the supports S + T as ENUMERATED does. Each must have
+    D0 - cost(T) >= lower at the centre, or be listed. (S is named since a walk with another `lower`
+    may force other columns.)
+
+The bound of a centre, proven in `engine/filter.py`. Let a be its dual point, m_i = ln((1 - a_i) /
+a_i), and omega_i = a_i (1 - a_i) psi_i, psi from the table of `engine/damping.py`, so that a_i + s
+omega_i lies in [0, 1] and KL(a_i + s omega_i || a_i) <= omega_i s^2 / 2 for all |s| <= e; let G be
+the free columns, clipped at +- kappa and made orthogonal to S and the intercept; Omega = diag(w
+omega):
+
+    M = Z_F' Omega G,  K = G' Omega G,  h = G' Omega (y m),  v = Z_F' (w a y)
+    D0 = sum w H(a) - g(S)
+    cost(T) = ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d
+
+for any d with sum |d_j| max_i |G_ij| <= e: that of (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T
+/ M_jj, shortened where it is too long. Columns with max_i |G_ij| < kappa / 1000 have G_j = 0.
 """
 
 from __future__ import annotations

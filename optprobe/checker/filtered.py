@@ -2,8 +2,8 @@
 
     P(U) >= D0 - ||v_T - M_TT d||^2 / (2 lam) - d' K_TT d / 2 - h_T' d      for every U in S + T
 
-The formulas are in `certificate`, their proof in `engine/filter.py`, what rounding and residuals may
-cost in section 6 of `rounding`: one number for all the supports of a node.
+The formulas are in `certificate`, their proof in `engine/filter.py`, what rounding and residuals
+may cost in sections 6 to 10 of `rounding`: one number for all the supports of a node.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def _subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:
     if r == 0:
         yield np.empty((0, 1), np.int64)
         return
-    heads = np.array(list(combinations(range(f), r - 1)), np.int64).reshape(-1, r - 1)
+    heads = np.array(list(combinations(range(f), r - 1)), np.int64)
+    heads = heads.reshape(math.comb(f, r - 1), r - 1)
     if r > 1:
         heads = heads[np.argsort(heads[:, -1], kind="stable")]
     parts: list[Array] = []
@@ -201,7 +202,7 @@ class Centres:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the allowances of a centre are made of; see section 6 of `rounding`."""
+    """What the allowances of a centre are made of; see section 6 to 10 of `rounding`."""
 
     rho: float
     u: Float64[Array, "n"]

@@ -1,20 +1,20 @@
 """Where the entropy of a logistic dual variable lies above a parabola.
 
-    omega <= a (1 - a)  with  a + s omega in [0, 1],  KL(a + s omega || a) <= omega s^2 / 2,  |s| <= e
+    omega <= a (1 - a),  0 <= a + s omega <= 1,  KL(a + s omega || a) <= omega s^2 / 2,  |s| <= e
 
-KL(a + u || a) / u^2 = int_0^1 (1 - t) / ((a + t u)(1 - a - t u)) dt is convex in u, as 1 / (x (1 - x))
-is in x: over |u| <= omega e it is largest at an end, so the two ends are all there is to check. Both
-KL and the right side keep their form if a is exchanged for 1 - a: from here on a <= 1/2.
+KL(a + u || a) / u^2 = int_0^1 (1 - t) / ((a + t u) (1 - a - t u)) dt is convex in u, for 1 / (x (1
+- x)) is convex in x: over |u| <= omega e it is largest at an end, so only the two ends need
+checking. Exchanging a and 1 - a changes nothing: from here on a <= 1/2.
 
-omega = a (1 - a) psi with psi from a table, by straight lines between its nodes. What the table says
-is not relied upon: every omega is tested at both ends, and set to 0 if it fails. With t = omega e,
+omega = a (1 - a) psi(a) with psi by straight lines through a table. The table is not relied upon:
+every omega is tested at both ends, and is 0 if it fails. With t = omega e, r = 1 - a, the terms
 
-    (a + t) ln(1 + t/a) + (1 - a - t) ln(1 - t/(1 - a)),   (a - t) ln(1 - t/a) + (1 - a + t) ln(1 + t/(1 - a))
+    (a + t) ln(1 + t/a) + (r - t) ln(1 - t/r),    (a - t) ln(1 - t/a) + (r + t) ln(1 + t/r)
 
-have an absolute error of at most 80 u a as they are computed: 1 - a is exact to u; |x ln x| <= 1 - x
-for x in [0, 1], so that a relative error of 3u in t/a or t/(1 - a) costs 3u t <= 3u a in each term,
-the logarithm's own 8u and the products' 3u no more than 22u a in a term that is at most 2a. The test
-asks for 128 u a to spare.
+are computed with an error of at most 80 u a. None is larger than 2a, for x |ln x| <= 1 - x in (0,
+1), so a logarithm's 8u and the 3u of the factors cost 22 u a each; a relative error of 3u in t/a or
+t/r, neither nearer to 1 than 2^-50, moves a term by 5 u a at most. The test asks for 128 u a to
+spare.
 """
 
 from __future__ import annotations

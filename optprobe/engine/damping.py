@@ -18,12 +18,15 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 Array = np.ndarray
 
 NODES = 4096
 """Intervals of the table, equal steps of min(a, 1 - a) from 0 to 1/2."""
+
+ALMOST = 1.0 - 2.0**-53
+"""No end is nearer to the boundary of [0, 1]."""
 
 ROUNDED = 1.0 - 1e-5
 """Times this, straight lines between the nodes lie below psi."""
@@ -31,7 +34,7 @@ ROUNDED = 1.0 - 1e-5
 
 def admissible(
     least: Float64[Array, "*rows"], psi: Float64[Array, "*rows"], reach: float
-) -> Float64[Array, "*rows"]:
+) -> Bool[Array, "*rows"]:
     """Whether psi meets both conditions at a = least, 0 < least <= 1/2 (psi(1 - a) = psi(a)).
 
     With x = (1 - a) psi e, the two ends are a (1 +- x), and KL is divided by a throughout.
@@ -39,14 +42,12 @@ def admissible(
     rest = 1.0 - least
     x = rest * psi * reach
     limit = 0.5 * x * reach
-    inside = x <= 1.0
     worst = np.zeros_like(limit)
-    for move in (x, -np.minimum(x, 1.0)):
-        grown = np.maximum(1.0 + move, np.finfo(float).tiny)
+    for move in (np.minimum(x, ALMOST), -np.minimum(x, ALMOST)):
         left = rest - least * move
-        kl = (1.0 + move) * np.log(grown) + left / least * np.log1p(-least * move / rest)
+        kl = (1.0 + move) * np.log1p(move) + left / least * np.log1p(-least * move / rest)
         worst = np.maximum(worst, kl)
-    return inside & (worst <= limit)
+    return (x <= ALMOST) & (worst <= limit)
 
 
 @functools.cache

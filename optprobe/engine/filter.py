@@ -16,8 +16,8 @@ Claim. For every T in F and every d with sum_{j in T} |d_j| L_j <= e, and every 
 Proof. Let s_i = G_i . d, so |s_i| <= e, and delta_i = -omega_i y_i s_i. Then a + delta is a dual
 point: it lies in [0, 1] by the choice of omega, and sum w delta y = -1' Omega G d = 0. In
 P(U) >= sum w H(a + delta) - ||X_U' (w (a + delta) y)||^2 / (2 lam) the sum over U is at most that
-over S + T; X_S' (w delta y) = -X_S' Omega G d = 0 and X_T' (w delta y) = -M_TT d; and H(a + delta) =
-H(a) + m delta - KL(a + delta || a) with sum w m delta = -h' d, sum w KL <= d' K d / 2.
+over S + T; X_S' (w delta y) = -X_S' Omega G d = 0 and X_T' (w delta y) = -M_TT d; and
+H(a + delta) = H(a) + m delta - KL(a + delta || a), sum w m delta = -h' d, sum w KL <= d' K d / 2.
 
 The centre need not be stationary. One that has an offset, coefficients on F, serves all T at once
 best: at the fit on S alone the step to the fit on S + T is long. Any d is valid; the one taken
@@ -27,6 +27,7 @@ a few heavy rows would leave no room to move.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
@@ -130,7 +131,8 @@ def survivors(
 
 def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
     """Every subset of `size` of f positions, in blocks of about BLOCK."""
-    tails = np.array(list(combinations(range(f), size - 1)), np.int64).reshape(-1, size - 1)
+    tails = np.array(list(combinations(range(f), size - 1)), np.int64)
+    tails = tails.reshape(math.comb(f, size - 1), size - 1)
     after = np.searchsorted(tails[:, 0], np.arange(f) + 1) if size > 1 else np.zeros(f, np.int64)
     parts: list[Array] = []
     held = 0
