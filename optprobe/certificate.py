@@ -25,7 +25,7 @@ Arrays (little-endian):
     node_fits         i4 [N,2]   first and last+1 of the node's fitted supports
     fit_support       i4 [M,k]   whole supports, increasing, padded with -1 at the end
     fit_beta          f4|f8 [M,k], fit_intercept f4|f8 [M], fit_mu f8 [M]
-    node_centre       i4 [N]     centre of a filtered node, or -1
+    node_centre       i4 [N,2]   first and last+1 of the centres of a filtered node
     centre_point      i4 [C]     the dual point that centre i is
     centre_start      i8 [C+1]   its forced columns are the entries start[i]:start[i+1] of
     centre_forced     i4
@@ -52,10 +52,10 @@ root has S1 = {}, F = scope. At a node:
     BOUNDED: step 1 must have covered it. ENUMERATED: it covers the supports S1 + T, T in F with
     |T| = min(r, |F|), and with them all smaller ones: each must have value - g(S1 + T) >= lower at
     the node's dual point, or be listed among the node's fits with a dual value >= lower.
-    FILTERED, for the logistic loss: the columns S that its centre forces lie in S1, those of
-    S1 - S return to F, and it covers the supports S + T as ENUMERATED does. Each must have
-    D0 - cost(T) >= lower at the centre, or be listed. (S is named since a walk with another `lower`
-    may force other columns.)
+    FILTERED, for the logistic loss: the columns S that its centres force, all the same, lie in S1,
+    those of S1 - S return to F, and it covers the supports S + T as ENUMERATED does. Each must have
+    D0 - cost(T) >= lower at one of the centres, or be listed. (S is named since a walk with another
+    `lower` may force other columns.)
 
 The bound of a centre, proven in `engine/filter.py`. Let a be its dual point, m_i = ln((1 - a_i) /
 a_i), and omega_i = a_i (1 - a_i) psi_i, psi from the table of `engine/damping.py`, so that a_i + s
@@ -125,7 +125,7 @@ ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
     "fit_beta": (("<f4", "<f8"), 2),
     "fit_intercept": (("<f4", "<f8"), 1),
     "fit_mu": (("<f8",), 1),
-    "node_centre": (("<i4",), 1),
+    "node_centre": (("<i4",), 2),
     "centre_point": (("<i4",), 1),
     "centre_start": (("<i8",), 1),
     "centre_forced": (("<i4",), 1),

@@ -168,7 +168,7 @@ class Draft:
             "fit_beta": fits.beta.astype(dtype),
             "fit_intercept": fits.intercept.astype(dtype),
             "fit_mu": fits.mu,
-            "node_centre": np.array([node.get("centre", -1) for node in self.nodes], "<i4"),
+            "node_centre": np.array([node.get("centre", (-1, -1)) for node in self.nodes], "<i4"),
             "centre_point": np.array([point for point, _ in self.centres], "<i4"),
             "centre_start": np.cumsum([0, *(len(forced) for _, forced in self.centres)]),
             "centre_forced": np.array([j for _, forced in self.centres for j in forced], "<i4"),
@@ -265,8 +265,10 @@ def filtered(case: Case, lower: float) -> Draft:
         tails = np.array([[free.index(j) for j in T if j not in forced] for T in every[within]])
         left = at.value - costs(at, tails.T, case.rows.lam) < lower + 1e-9
         draft.centres.append((point, forced))
-        centre = len(draft.centres) - 1
-        draft.node(Kind.FILTERED, centre=centre, fits=draft.list_fits(every[within][left]))
+        centre = len(draft.centres)
+        draft.node(
+            Kind.FILTERED, centre=(centre - 1, centre), fits=draft.list_fits(every[within][left])
+        )
     return draft
 
 
@@ -560,7 +562,7 @@ HOSTILE = {
     "infinite beta": ({}, {"point_beta": np.full(7, np.inf, "<f4")}),
     "kind": ({}, {"node_kind": np.array([3, 5], "u1")}),
     "no centre": ({}, {"node_kind": np.array([3, 4], "u1")}),
-    "centre past the end": ({}, {"node_centre": np.array([-1, 0], "<i4")}),
+    "flat centres": ({}, {"node_centre": np.array([-1, -1], "<i4")}),
     "centre without start": ({}, {"centre_start": np.empty(0, "<i8")}),
     "centre start": ({}, {"centre_start": np.array([1], "<i8")}),
     "centre's forced columns": ({}, {"centre_forced": np.array([2], "<i4")}),
@@ -601,9 +603,11 @@ CENTRES = {
     "nan reach": ("centre_reach", [2.0, math.nan], "NaN"),
     "forced": ("centre_forced", [9], "columns of the scope"),
     "other forced": ("centre_forced", [3], "columns that the node does not"),
-    "node": ("node_centre", [-1, 0, 2], "must lie between"),
-    "other centre": ("node_centre", [-1, 0, 0], "columns that the node does not"),
-    "no node": ("node_centre", [-1, 0, -1], "names no centre"),
+    "past the end": ("node_centre", [[-1, -1], [0, 1], [1, 3]], "range of the 2 centres"),
+    "other centre": ("node_centre", [[-1, -1], [0, 1], [0, 1]], "columns that the node does not"),
+    "two centres": ("node_centre", [[-1, -1], [0, 2], [1, 2]], "force different columns"),
+    "no centre": ("node_centre", [[-1, -1], [0, 1], [-1, -1]], "range of the 2 centres"),
+    "empty range": ("node_centre", [[-1, -1], [0, 1], [1, 1]], "range of the 2 centres"),
     "fits": ("node_fits", [[-1, -1], [-1, 0], [0, 0]], "negative range"),
     "nothing listed": ("node_fits", [[0, 0], [0, 0], [0, 0]], "is not fitted and its bound"),
 }

@@ -90,10 +90,14 @@ class Centre:
         cost = (rest * rest).sum(axis=0) / (2.0 * self.lam) + (d * bent).sum(axis=0)
         return self.floor - cost
 
-    def uncovered(self, r: int, lower: float) -> Iterator[Int[Array, "batch r"]]:
-        """Positions of the r-subsets whose bound does not reach `lower`, in blocks."""
-        for sets in _subsets(len(self.v), r):
-            yield sets[:, ~(self.bounds(sets) >= lower)].T
+
+def uncovered(centres: list[Centre], r: int, lower: float) -> Iterator[Int[Array, "batch r"]]:
+    """Positions of the r-subsets whose bound reaches `lower` at no centre, in blocks."""
+    for sets in _subsets(len(centres[0].v), r):
+        left = sets
+        for centre in centres:
+            left = left[:, ~(centre.bounds(left) >= lower)]
+        yield left.T
 
 
 def _subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:

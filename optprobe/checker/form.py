@@ -172,7 +172,7 @@ def _check_lengths(arrays: dict[str, Array], claim: Claim) -> None:
         "fit_support": (fits, k),
         "fit_beta": (fits, k),
         "fit_mu": (fits,),
-        "node_centre": (nodes,),
+        "node_centre": (nodes, 2),
         "centre_start": (centres + 1,),
         "centre_clip": (centres,),
         "centre_reach": (centres,),
@@ -264,11 +264,9 @@ def _check_centres(arrays: dict[str, Array], claim: Claim, local: Int[Array, "d"
         raise RefusedError("array 'centre_clip' must be positive")
     if ((arrays["centre_reach"] < REACH[0]) | (arrays["centre_reach"] > REACH[1])).any():
         raise RefusedError(f"array 'centre_reach' must lie between {REACH[0]} and {REACH[1]}")
-    named = arrays["node_centre"]
-    if ((named < -1) | (named >= len(point))).any():
-        raise RefusedError(f"array 'node_centre' must lie between -1 and {len(point) - 1}")
     filtered = arrays["node_kind"] == Kind.FILTERED
-    if (named[filtered] < 0).any():
-        raise RefusedError("a FILTERED node names no centre")
+    first, last = arrays["node_centre"][filtered].astype(np.int64).T
+    if ((first < 0) | (first >= last) | (last > len(point))).any():
+        raise RefusedError(f"a FILTERED node must name a range of the {len(point)} centres")
     if filtered.any() and claim.loss != "logistic":
         raise RefusedError("only the logistic loss has FILTERED nodes")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from optprobe.certificate import Kind
-from optprobe.checker.filtered import Centres
+from optprobe.checker.filtered import Centres, uncovered
 from optprobe.checker.form import RefusedError
 from optprobe.checker.points import Fits, Points
 from optprobe.checker.rounding import gamma
@@ -237,12 +237,14 @@ def _check_enumerated(
 
 
 def _check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
-    """Every S + T, S the forced columns of the centre, is bounded by it or among the good fits.
+    """Every S + T, S the forced columns of the centres, is bounded by one or among the good fits.
 
     Columns of S1 outside S return to F: more supports than the node has.
     """
-    number = int(tree.arrays["node_centre"][node.number])
-    forced = tree.centres.forced(number)
+    first, last = (int(i) for i in tree.arrays["node_centre"][node.number])
+    forced = tree.centres.forced(first)
+    if any(not np.array_equal(forced, tree.centres.forced(i)) for i in range(first, last)):
+        raise RefusedError(f"{_name(node, tree, 'filtered')}: its centres force different columns")
     back = np.setdiff1d(np.array(node.forced, np.int64), forced)
     if len(back) + len(forced) > len(node.forced):
         raise RefusedError(
@@ -256,12 +258,13 @@ def _check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
         raise RefusedError(
             f"{_name(node, tree, 'filtered')}: {supports} supports, more than {MOST}"
         )
-    centre = tree.centres.at(number, free, r)
+    centres = [tree.centres.at(i, free, r) for i in range(first, last)]
 
     def bound(places: Int[Array, "r"]) -> float:
-        return float(centre.bounds(places[:, None])[0])
+        return max(float(centre.bounds(places[:, None])[0]) for centre in centres)
 
-    fitted = _listed(node, "filtered", centre.uncovered(r, tree.lower), bound, tree)
+    left = uncovered(centres, r, tree.lower)
+    fitted = _listed(node, "filtered", left, bound, tree)
     counts.fitted += fitted
     counts.screened += supports - fitted
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Bool, Float64, Int
 
 from optprobe.engine.filter import Quadratic, costs, quadratic, subsets
 from optprobe.rows import Rows
+from optprobe.support import fit_supports, signed
 
 Array = np.ndarray
 
@@ -27,17 +28,33 @@ SHARES = (0.3, 0.15, 0.5, 0.0)
 SAMPLED = 24
 """Columns, those with the largest coefficient, whose subsets are the sample."""
 
+FITTED, ACCURACY = 24, 1e-2
+"""Supports whose fits are averaged, and to what relative gap."""
+
 STEPS = 20
 """Newton steps of a fit; what is left open costs the bound little and is accounted for."""
 
 
 class Centre(NamedTuple):
-    """Coefficients as a certificate stores them, and the quadratic that they give."""
+    """Coefficients as a certificate stores them, and the quadratic over some free columns.
+
+    Attributes:
+        forced, free, intercept: (beta_S, beta_F, b).
+        used: the free columns of the quadratic `at`, increasing.
+    """
 
     forced: Float64[Array, "s"]
     free: Float64[Array, "f"]
     intercept: float
+    used: Int[Array, "u"]
     at: Quadratic
+
+    def below(
+        self, subsets: Int[Array, "size batch"], lam: float, cutoff: float
+    ) -> Bool[Array, "batch"]:
+        """Which subsets of the used columns keep a bound below the cutoff."""
+        places = np.searchsorted(self.used, subsets)
+        return self.at.value - costs(self.at, places, lam) < cutoff
 
 
 @dataclass
@@ -66,17 +83,36 @@ class Centres:
             cutoff: what bounds should reach.
         """
         if size not in self.share:
-            sample = np.argsort(-np.abs(offset), kind="stable")[:SAMPLED]
+            sample = np.sort(np.argsort(-np.abs(offset), kind="stable")[:SAMPLED])
             left = []
             for share in SHARES:
-                at = self.at_share(forced, free, start, offset, share, sample).at
-                below = [
-                    at.value - costs(at, T, self.rows.lam) < cutoff
-                    for T in subsets(len(sample), size)
-                ]
-                left.append(sum(int(part.sum()) for part in below))
+                tried = self.at_share(forced, free, start, offset, share, sample)
+                left.append(
+                    sum(
+                        int(tried.below(sample[T], self.rows.lam, cutoff).sum())
+                        for T in subsets(len(sample), size)
+                    )
+                )
             self.share[size] = SHARES[int(np.argmin(left))]
         return self.at_share(forced, free, start, offset, self.share[size], np.arange(len(free)))
+
+    def centre_of(
+        self,
+        forced: Float64[Array, "s n"],
+        free: Float64[Array, "f n"],
+        left: Int[Array, "m r"],
+    ) -> Centre:
+        """The centre in the middle of the supports S + T, T in `left`: a sample of their fits."""
+        sample = left[:: -(-len(left) // FITTED)]
+        block = signed(np.concatenate([forced, free]), self.rows)
+        s = len(forced)
+        supports = np.concatenate([np.tile(np.arange(s), (len(sample), 1)), s + sample], axis=1)
+        fits = fit_supports(block, supports, self.rows, accuracy=ACCURACY)
+        mean = np.zeros(len(block))
+        np.add.at(mean, supports, fits.solution[:, :-1] / len(sample))
+        mean[-1] = fits.solution[:, -1].mean()
+        start = np.append(mean[:s], mean[-1])
+        return self.at_share(forced, free, start, mean[s:-1], 1.0, np.unique(left))
 
     def at_share(
         self,
@@ -94,7 +130,8 @@ class Centres:
         theta = refit(forced, fixed, start, rows)
         beta = theta[:-1].astype(np.float32).astype(np.float64)
         margin = rows.y * (fixed + beta @ forced + theta[-1])
-        return Centre(beta, offset, float(theta[-1]), quadratic(forced, free[used], margin, rows))
+        at = quadratic(forced, free[used], margin, rows)
+        return Centre(beta, offset, float(theta[-1]), used, at)
 
 
 def refit(

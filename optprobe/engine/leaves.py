@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.enumeration import newton_start
-from optprobe.engine.filter import costs, subsets
+from optprobe.engine.filter import subsets
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
 from optprobe.rows import Rows
@@ -26,20 +26,24 @@ FILTERED = 3
 MOST = 2**30
 """Supports of a node, past which it is branched on instead of filtered."""
 
-LISTED = 3000
-"""Supports that a filter may leave; a node that keeps more is branched on, unless r = 1."""
+FOLLOWED, LISTED = 30000, 3000
+"""Supports that the first centre and the last may leave; a node with more is branched on."""
+
+CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
+"""Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
+kept if it leaves no more than this share of them."""
 
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
 
 
 class Filtered(NamedTuple):
-    """The centre of a node and the supports that it leaves, as positions of their free columns.
+    """The centres of a node and the supports that all of them leave, as positions in F.
 
     `left` is None if there are too many, or if time ran out.
     """
 
-    centre: Centre
+    centres: list[Centre]
     left: Int[Array, "m r"] | None
 
 
@@ -108,16 +112,25 @@ class Filter:
         """
         block = self._columns(np.concatenate([chosen, members]))
         forced, free = block[: len(chosen)], block[len(chosen) :]
-        centre = self.centres.centre(forced, free, theta, offset, size, cutoff)
+        lam = self.rows.lam
+        centres = [self.centres.centre(forced, free, theta, offset, size, cutoff)]
         kept: list[Array] = []
-        count, most = 0, LISTED if size > 1 else math.inf
-        for number, block in enumerate(subsets(len(members), size)):
-            below = centre.at.value - costs(centre.at, block, self.rows.lam) < cutoff
-            kept.append(block[:, below].T)
+        count = 0
+        for number, part in enumerate(subsets(len(members), size)):
+            kept.append(part[:, centres[0].below(part, lam, cutoff)].T)
             count += len(kept[-1])
-            if count > most or (number % LOOKS == LOOKS - 1 and self.stop()):
-                return Filtered(centre, None)
-        return Filtered(centre, np.concatenate([np.empty((0, size), np.int64), *kept]))
+            late = number % LOOKS == LOOKS - 1 and self.stop()
+            if late or (count > FOLLOWED and size > 1):
+                return Filtered(centres, None)
+        left = np.concatenate([np.empty((0, size), np.int64), *kept])
+        while len(left) > ENOUGH and len(centres) < CENTRES and not self.stop():
+            centre = self.centres.centre_of(forced, free, left)
+            fewer = left[centre.below(left.T, lam, cutoff)]
+            if len(fewer) > USEFUL * len(left):
+                break
+            left = fewer
+            centres.append(centre)
+        return Filtered(centres, left if size == 1 or len(left) <= LISTED else None)
 
     def _columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Columns in float64, from those fetched last where they hold them all."""

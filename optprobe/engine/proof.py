@@ -30,7 +30,7 @@ class Proof:
     column: list[int] = field(default_factory=list)
     child: list[tuple[int, int]] = field(default_factory=list)
     fits: list[tuple[int, int]] = field(default_factory=list)
-    centre: list[int] = field(default_factory=list)
+    centre: list[tuple[int, int]] = field(default_factory=list)
     centres: list[tuple[int, Array, float, float]] = field(default_factory=list)
     fitted: list[tuple[Array, Array, Array, Array]] = field(default_factory=list)
     fitted_count: int = 0
@@ -51,7 +51,7 @@ class Proof:
         self.column.append(-1)
         self.child.append((-1, -1))
         self.fits.append((0, 0))
-        self.centre.append(-1)
+        self.centre.append((-1, -1))
         return len(self.kind) - 1
 
     def fix(self, node: int, point: int) -> int:
@@ -88,12 +88,13 @@ class Proof:
             self.bytes += part.nbytes + fit.beta.nbytes + 16 * size
 
     def filter(
-        self, node: int, point: int, forced: Int[Array, "s"], clip: float, reach: float
+        self, node: int, points: list[int], forced: Int[Array, "s"], clip: float, reach: float
     ) -> None:
-        """Let a dual point be the centre of an enumerated leaf: it lists what the centre leaves."""
-        self.kind[node], self.centre[node] = Kind.FILTERED, len(self.centres)
-        self.centres.append((point, forced.astype("<i4"), clip, reach))
-        self.bytes += forced.nbytes + 32
+        """Let dual points be the centres of an enumerated leaf: it lists what they all leave."""
+        first = len(self.centres)
+        self.kind[node], self.centre[node] = Kind.FILTERED, (first, first + len(points))
+        self.centres += [(point, forced.astype("<i4"), clip, reach) for point in points]
+        self.bytes += len(points) * (4 * len(forced) + 40)
 
     def certificate(
         self,
@@ -162,7 +163,7 @@ class Proof:
             "fit_beta": fit_beta,
             "fit_intercept": fit_intercept,
             "fit_mu": fit_mu,
-            "node_centre": np.array(self.centre, "<i4"),
+            "node_centre": np.array(self.centre, "<i4").reshape(-1, 2),
             "centre_point": np.array([c[0] for c in self.centres], "<i4"),
             "centre_start": np.cumsum([0, *(len(c[1]) for c in self.centres)]).astype("<i8"),
             "centre_forced": np.concatenate([np.empty(0), *(c[1] for c in self.centres)]).astype(

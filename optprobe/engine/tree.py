@@ -265,17 +265,17 @@ class Search:
             beta.astype(np.float32),
             intercept,
         )
-        centre = None
+        centres: list[Centre] = []
         if subsets is None and filtered:
             theta, offset = np.append(relaxed.beta[i, chosen], intercept), relaxed.beta[i, members]
-            centre, subsets = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
+            centres, subsets = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
         if subsets is None and self.out_of_time():
             return [after]
         if subsets is None:
             return self.branch(after, free, relaxed.beta[i], value, gain)
         if self.enumerate(number, chosen, members[subsets]):
-            if centre is not None:
-                self.keep_centre(number, chosen, members, centre)
+            if centres:
+                self.keep_centres(number, chosen, members, centres)
             return []
         return [after]  # out of time within the enumeration: the node stays open
 
@@ -316,13 +316,16 @@ class Search:
         self.proof.enumerate(number, self.columns[supports], done)
         return True
 
-    def keep_centre(self, number: int, chosen: Array, members: Array, centre: Centre) -> None:
-        """Turn an enumerated leaf into one that its centre filtered."""
+    def keep_centres(
+        self, number: int, chosen: Array, members: Array, centres: list[Centre]
+    ) -> None:
+        """Turn an enumerated leaf into one that its centres filtered."""
         columns = np.concatenate([chosen, members])
-        beta = np.concatenate([centre.forced, centre.free])
         order = np.argsort(columns)
-        order = order[beta[order] != 0.0]
-        point = self.proof.add_point(
-            self.columns[columns[order]], beta[order], centre.intercept, 0.0
-        )
-        self.proof.filter(number, point, self.columns[chosen], CLIP, REACH)
+        points: list[int] = []
+        for centre in centres:
+            beta = np.concatenate([centre.forced, centre.free])
+            used = order[beta[order] != 0.0]
+            point = self.columns[columns[used]], beta[used], centre.intercept, 0.0
+            points.append(self.proof.add_point(*point))
+        self.proof.filter(number, points, self.columns[chosen], CLIP, REACH)
