@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +105,7 @@ def _subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:
     if r == 0:
         yield np.empty((0, 1), np.int64)
         return
-    heads = np.array(list(combinations(range(f), r - 1)), np.int64)
+    heads = np.fromiter(chain.from_iterable(combinations(range(f), r - 1)), np.int64)
     heads = heads.reshape(math.comb(f, r - 1), r - 1)
     if r > 1:
         heads = heads[np.argsort(heads[:, -1], kind="stable")]

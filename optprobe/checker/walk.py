@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-MOST = 2**33
-"""Supports of a filtered leaf that are bounded one by one; a leaf with more is refused unread."""
+MOST, DEEPEST = 2**33, 6
+"""Supports of a filtered leaf, and the columns that they add, past which it is refused unread."""
 
 
 @dataclass
@@ -254,9 +254,9 @@ def _check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
     node = Node(node.number, tuple(forced.tolist()), free, node.remaining + len(back))
     r = min(node.remaining, len(free))
     supports = math.comb(len(free), r)
-    if supports > MOST:
+    if supports > MOST or r > DEEPEST:
         raise RefusedError(
-            f"{_name(node, tree, 'filtered')}: {supports} supports, more than {MOST}"
+            f"{_name(node, tree, 'filtered')}: {supports} supports, too many to bound one by one"
         )
     centres = [tree.centres.at(i, free, r) for i in range(first, last)]
 

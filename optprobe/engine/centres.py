@@ -53,8 +53,9 @@ class Centre(NamedTuple):
         self, subsets: Int[Array, "size batch"], lam: float, cutoff: float
     ) -> Bool[Array, "batch"]:
         """Which subsets of the used columns keep a bound below the cutoff."""
-        places = np.searchsorted(self.used, subsets)
-        return self.at.value - costs(self.at, places, lam) < cutoff
+        place = np.zeros(len(self.free), np.int64)
+        place[self.used] = np.arange(len(self.used))
+        return self.at.value - costs(self.at, place[subsets], lam) < cutoff
 
 
 @dataclass

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -131,7 +131,7 @@ def survivors(
 
 def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
     """Every subset of `size` of f positions, in blocks of about BLOCK."""
-    tails = np.array(list(combinations(range(f), size - 1)), np.int64)
+    tails = np.fromiter(chain.from_iterable(combinations(range(f), size - 1)), np.int64)
     tails = tails.reshape(math.comb(f, size - 1), size - 1)
     after = np.searchsorted(tails[:, 0], np.arange(f) + 1) if size > 1 else np.zeros(f, np.int64)
     parts: list[Array] = []

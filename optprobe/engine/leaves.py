@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.enumeration import newton_start
 from optprobe.engine.filter import subsets
@@ -20,13 +21,13 @@ from optprobe.support import Fits, fit_supports, signed
 
 Array = np.ndarray
 
-FILTERED = 3
+FILTERED = 4
 """At most so many columns are added by a filter."""
 
-MOST = 2**30
-"""Supports of a node, past which it is branched on instead of filtered."""
+MOST, TAILS = 2**30, 2**21
+"""Supports of a node, and subsets of one column less, past which it is branched on instead."""
 
-FOLLOWED, LISTED = 30000, 3000
+FOLLOWED, LISTED = 30000, 300
 """Supports that the first centre and the last may leave; a node with more is branched on."""
 
 CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
@@ -38,12 +39,12 @@ LOOKS = 64
 
 
 class Filtered(NamedTuple):
-    """The centres of a node and the supports that all of them leave, as positions in F.
+    """The centres of a node, by position, and the supports that all of them leave, within F.
 
     `left` is None if there are too many, or if time ran out.
     """
 
-    centres: list[Centre]
+    centres: list[DualPoint]
     left: Int[Array, "m r"] | None
 
 
@@ -62,6 +63,14 @@ def fit_leaf(
     if np.isfinite(rows.loss.lipschitz):
         start = newton_start(block, np.searchsorted(used, chosen), inside, rows)
     return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
+
+
+def _point(centre: Centre, chosen: Int[Array, "s"], members: Int[Array, "f"]) -> DualPoint:
+    """The dual point that a centre is."""
+    columns, beta = np.concatenate([chosen, members]), np.concatenate([centre.forced, centre.free])
+    order = np.argsort(columns)
+    used = order[beta[order] != 0.0]
+    return DualPoint(columns[used], beta[used], centre.intercept, 0.0)
 
 
 @dataclass
@@ -90,7 +99,7 @@ class Filter:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
         if not isinstance(self.rows.loss, Logistic) or not 1 <= size <= FILTERED:
             return False
-        return math.comb(members, size) <= MOST
+        return math.comb(members, size) <= MOST and math.comb(members, size - 1) <= TAILS
 
     def __call__(
         self,
@@ -113,24 +122,25 @@ class Filter:
         block = self._columns(np.concatenate([chosen, members]))
         forced, free = block[: len(chosen)], block[len(chosen) :]
         lam = self.rows.lam
-        centres = [self.centres.centre(forced, free, theta, offset, size, cutoff)]
+        first = self.centres.centre(forced, free, theta, offset, size, cutoff)
+        points = [_point(first, chosen, members)]
         kept: list[Array] = []
         count = 0
         for number, part in enumerate(subsets(len(members), size)):
-            kept.append(part[:, centres[0].below(part, lam, cutoff)].T)
+            kept.append(part[:, first.below(part, lam, cutoff)].T)
             count += len(kept[-1])
             late = number % LOOKS == LOOKS - 1 and self.stop()
             if late or (count > FOLLOWED and size > 1):
-                return Filtered(centres, None)
+                return Filtered(points, None)
         left = np.concatenate([np.empty((0, size), np.int64), *kept])
-        while len(left) > ENOUGH and len(centres) < CENTRES and not self.stop():
+        while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
             centre = self.centres.centre_of(forced, free, left)
             fewer = left[centre.below(left.T, lam, cutoff)]
             if len(fewer) > USEFUL * len(left):
                 break
             left = fewer
-            centres.append(centre)
-        return Filtered(centres, left if size == 1 or len(left) <= LISTED else None)
+            points.append(_point(centre, chosen, members))
+        return Filtered(points, left if size == 1 or len(left) <= LISTED else None)
 
     def _columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Columns in float64, from those fetched last where they hold them all."""

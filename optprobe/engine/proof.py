@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe.bounds import DualPoint
 from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
+from optprobe.engine.filter import CLIP, REACH
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Scope
 from optprobe.support import Fits
@@ -31,7 +33,7 @@ class Proof:
     child: list[tuple[int, int]] = field(default_factory=list)
     fits: list[tuple[int, int]] = field(default_factory=list)
     centre: list[tuple[int, int]] = field(default_factory=list)
-    centres: list[tuple[int, Array, float, float]] = field(default_factory=list)
+    centres: list[tuple[int, Array]] = field(default_factory=list)
     fitted: list[tuple[Array, Array, Array, Array]] = field(default_factory=list)
     fitted_count: int = 0
     bytes: int = 0
@@ -87,14 +89,14 @@ class Proof:
             self.fitted_count += size
             self.bytes += part.nbytes + fit.beta.nbytes + 16 * size
 
-    def filter(
-        self, node: int, points: list[int], forced: Int[Array, "s"], clip: float, reach: float
-    ) -> None:
+    def filter(self, node: int, centres: list[DualPoint], forced: Int[Array, "s"]) -> None:
         """Let dual points be the centres of an enumerated leaf: it lists what they all leave."""
         first = len(self.centres)
-        self.kind[node], self.centre[node] = Kind.FILTERED, (first, first + len(points))
-        self.centres += [(point, forced.astype("<i4"), clip, reach) for point in points]
-        self.bytes += len(points) * (4 * len(forced) + 40)
+        self.kind[node], self.centre[node] = Kind.FILTERED, (first, first + len(centres))
+        for centre in centres:
+            point = self.add_point(centre.columns, centre.beta, centre.intercept, centre.mu)
+            self.centres.append((point, forced.astype("<i4")))
+            self.bytes += 4 * len(forced) + 40
 
     def certificate(
         self,
@@ -169,7 +171,7 @@ class Proof:
             "centre_forced": np.concatenate([np.empty(0), *(c[1] for c in self.centres)]).astype(
                 "<i4"
             ),
-            "centre_clip": np.array([c[2] for c in self.centres], "<f8"),
-            "centre_reach": np.array([c[3] for c in self.centres], "<f8"),
+            "centre_clip": np.full(len(self.centres), CLIP),
+            "centre_reach": np.full(len(self.centres), REACH),
         }
         return Certificate(header, arrays)

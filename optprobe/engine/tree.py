@@ -20,10 +20,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from optprobe.bounds import branch_bounds
-from optprobe.engine.centres import Centre
+from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.filter import CLIP, REACH
 from optprobe.engine.leaves import Filter, fit_leaf
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
@@ -265,7 +263,7 @@ class Search:
             beta.astype(np.float32),
             intercept,
         )
-        centres: list[Centre] = []
+        centres: list[DualPoint] = []
         if subsets is None and filtered:
             theta, offset = np.append(relaxed.beta[i, chosen], intercept), relaxed.beta[i, members]
             centres, subsets = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
@@ -275,7 +273,8 @@ class Search:
             return self.branch(after, free, relaxed.beta[i], value, gain)
         if self.enumerate(number, chosen, members[subsets]):
             if centres:
-                self.keep_centres(number, chosen, members, centres)
+                points = [centre.renumbered(self.columns) for centre in centres]
+                self.proof.filter(number, points, self.columns[chosen])
             return []
         return [after]  # out of time within the enumeration: the node stays open
 
@@ -315,17 +314,3 @@ class Search:
         self.fit_floor = min(self.fit_floor, floor)
         self.proof.enumerate(number, self.columns[supports], done)
         return True
-
-    def keep_centres(
-        self, number: int, chosen: Array, members: Array, centres: list[Centre]
-    ) -> None:
-        """Turn an enumerated leaf into one that its centres filtered."""
-        columns = np.concatenate([chosen, members])
-        order = np.argsort(columns)
-        points: list[int] = []
-        for centre in centres:
-            beta = np.concatenate([centre.forced, centre.free])
-            used = order[beta[order] != 0.0]
-            point = self.columns[columns[used]], beta[used], centre.intercept, 0.0
-            points.append(self.proof.add_point(*point))
-        self.proof.filter(number, points, self.columns[chosen], CLIP, REACH)
