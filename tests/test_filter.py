@@ -218,6 +218,8 @@ def test_a_table_that_is_too_large_is_not_believed(monkeypatch: pytest.MonkeyPat
 def test_filtered_searches_equal_brute_force(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree, "FILTER_FROM", 0)
     monkeypatch.setattr(leaves, "LISTED", (3000, 0, 4)[seed % 3])
+    monkeypatch.setattr(leaves, "ENOUGH", (0, 3000)[seed % 2])  # several centres, or one
+    monkeypatch.setattr(leaves, "USEFUL", 1.0)
     problem = random_problem(5000 + seed, loss="logistic")
     result = solve(problem, limits=Limits(gap=GAP))
     optimum = brute_force(problem)

@@ -8,7 +8,7 @@ fitted support (rounded down, by the argument in `rounding`), walks the tree by 
 `optprobe.certificate` and accepts if the leaves cover every support. It imports numpy and the
 standard library alone and shares no code with the solvers.
 
-    form -> data -> duals (rounding) -> points -> filtered (parabola) -> walk (survivors) -> Verdict
+    form -> data -> duals (rounding) -> points, filtered -> walk, leaves -> Verdict
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from optprobe.checker.data import Columns, Source, check_scope, check_standardis
 from optprobe.checker.duals import Rows, objective
 from optprobe.checker.filtered import Centres
 from optprobe.checker.form import Claim, RefusedError, check_arrays, claim_of
+from optprobe.checker.leaves import Counts, Tree
 from optprobe.checker.points import Fits, Points
-from optprobe.checker.walk import Counts, Tree, point_order, preorder, walk_tree
+from optprobe.checker.walk import point_order, preorder, walk_tree
 
 __all__ = ["Verdict", "verify"]
 
