@@ -27,8 +27,9 @@ FILTERED = 4
 MOST, TAILS = 2**30, 2**21
 """Supports of a node, and subsets of one column less, past which it is branched on instead."""
 
-FOLLOWED, LISTED = 30000, 300
-"""Supports that the first centre and the last may leave; a node with more is branched on."""
+FOLLOWED, LISTED, PER_FIT = 30000, 300, 2000
+"""Supports that the first centre may leave, and the last: `LISTED` or, if that is more, one of
+`PER_FIT`, which take about as long to bound as one to fit. A node with more is branched on."""
 
 CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
@@ -140,7 +141,8 @@ class Filter:
                 break
             left = fewer
             points.append(_point(centre, chosen, members))
-        return Filtered(points, left if size == 1 or len(left) <= LISTED else None)
+        most = max(LISTED, math.comb(len(members), size) // PER_FIT)
+        return Filtered(points, left if size == 1 or len(left) <= most else None)
 
     def _columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Columns in float64, from those fetched last where they hold them all."""
