@@ -68,7 +68,8 @@ omega):
     cost(T) = ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d
 
 for any d with sum |d_j| max_i |G_ij| <= e: that of (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T
-/ M_jj, shortened where it is too long. Columns with max_i |G_ij| < kappa / 1000 have G_j = 0.
+/ M_jj, shortened where it is too long. Columns with max_i |G_ij| < kappa / 1000 or M_jj <= 0
+have G_j = 0.
 """
 
 from __future__ import annotations

@@ -88,6 +88,9 @@ def quadratic(
     m = np.log(np.where(moved, 1.0 - a, 1.0)) - np.log(np.where(moved, a, 1.0))
     weight = w * omega
     G = directions(forced, free, weight)
+    M = free @ (G * weight).T
+    G[np.diag(M) <= 0.0] = 0.0
+    M[:, np.diag(M) <= 0.0] = 0.0
     scaled = G * weight
     u = w * a * y
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
@@ -100,7 +103,7 @@ def quadratic(
     return Quadratic(
         value - noise,
         free @ u,
-        free @ scaled.T,
+        M,
         G @ scaled.T,
         scaled @ (y * m),
         np.abs(G).max(axis=1),
@@ -119,14 +122,6 @@ def directions(
     G -= C.T @ clipped
     G[np.abs(G).max(axis=1) < DEAD * CLIP] = 0.0
     return G
-
-
-def survivors(
-    at: Quadratic, size: int, lam: float, cutoff: float
-) -> Iterator[Int[Array, "batch size"]]:
-    """Subsets of `size` free columns whose bound stays below the cutoff, in blocks."""
-    for block in subsets(len(at.v), size):
-        yield block[:, at.value - costs(at, block, lam) < cutoff].T
 
 
 def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
@@ -154,7 +149,7 @@ def costs(at: Quadratic, columns: Int[Array, "size batch"], lam: float) -> Float
     A column without a direction has G_j = 0, and whatever its d_j is changes nothing.
     """
     r, own = len(columns), np.diag(at.M)
-    live = (at.reach > 0.0) & (own > 0.0)
+    live = at.reach > 0.0
     own = np.where(live, own, 1.0)
     pivot = np.where(live, own + lam * np.diag(at.K) / own, 1.0)
     target = np.where(live, at.v - lam * at.h / own, 0.0)
