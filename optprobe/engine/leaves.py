@@ -21,11 +21,11 @@ from optprobe.support import Fits, fit_supports, signed
 
 Array = np.ndarray
 
-FILTERED = 4
+FILTERED = 3
 """At most so many columns are added by a filter."""
 
-MOST, TAILS = 2**30, 2**21
-"""Supports of a node, and subsets of one column less, past which it is branched on instead."""
+MOST = 2**30
+"""Supports of a node, past which it is branched on instead of filtered."""
 
 FOLLOWED, LISTED, PER_FIT = 30000, 300, 2000
 """Supports that the first centre may leave, and the last: `LISTED` or, if that is more, one of
@@ -100,7 +100,7 @@ class Filter:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
         if not isinstance(self.rows.loss, Logistic) or not 1 <= size <= FILTERED:
             return False
-        return math.comb(members, size) <= MOST and math.comb(members, size - 1) <= TAILS
+        return math.comb(members, size) <= MOST
 
     def __call__(
         self,
