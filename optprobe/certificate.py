@@ -25,6 +25,11 @@ Arrays (little-endian):
     node_fits         i4 [N,2]   first and last+1 of the node's fitted supports
     fit_support       i4 [M,k]   whole supports, increasing, padded with -1 at the end
     fit_beta          f4|f8 [M,k], fit_intercept f4|f8 [M], fit_mu f8 [M]
+    node_centre       i4 [N,2]   first and last+1 of the centres of a filtered node
+    centre_point      i4 [C]     the dual point that centre i is
+    centre_start      i8 [C+1]   its forced columns are the entries start[i]:start[i+1] of
+    centre_forced     i4
+    centre_clip       f8 [C], centre_reach f8 [C]    kappa and e, see below
 
 A dual point (beta, b, mu) stands for a_i = a(m_i) at the margins m_i = y_i (z_i . beta + b),
 repaired so that sum w a y = 0 (`bounds.py`); for squared error y_i is the target, m_i = z_i . beta
@@ -47,6 +52,24 @@ root has S1 = {}, F = scope. At a node:
     BOUNDED: step 1 must have covered it. ENUMERATED: it covers the supports S1 + T, T in F with
     |T| = min(r, |F|), and with them all smaller ones: each must have value - g(S1 + T) >= lower at
     the node's dual point, or be listed among the node's fits with a dual value >= lower.
+    FILTERED, for the logistic loss: the columns S that its centres force, all the same, lie in S1,
+    those of S1 - S return to F, and it covers the supports S + T as ENUMERATED does. Each must have
+    D0 - cost(T) >= lower at one of the centres, or be listed. (S is named since a walk with another
+    `lower` may force other columns.)
+
+The bound of a centre, proven in `engine/filter.py`. Let a be its dual point, m_i = ln((1 - a_i) /
+a_i), and omega_i = a_i (1 - a_i) psi_i, psi from the table of `engine/damping.py`, so that a_i + s
+omega_i lies in [0, 1] and KL(a_i + s omega_i || a_i) <= omega_i s^2 / 2 for all |s| <= e; let G be
+the free columns, clipped at +- kappa and made orthogonal to S and the intercept; Omega = diag(w
+omega):
+
+    M = Z_F' Omega G,  K = G' Omega G,  h = G' Omega (y m),  v = Z_F' (w a y)
+    D0 = sum w H(a) - g(S)
+    cost(T) = ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d
+
+for any d with sum |d_j| max_i |G_ij| <= e: that of (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T
+/ M_jj, shortened where it is too long. Columns with max_i |G_ij| < kappa / 1000 or M_jj <= 0
+have G_j = 0.
 """
 
 from __future__ import annotations
@@ -61,19 +84,20 @@ from typing import Any
 
 import numpy as np
 
-FORMAT, VERSION = "optprobe-certificate", 1
+FORMAT, VERSION = "optprobe-certificate", 2
 
 MAX_BYTES = 2**32
 """A certificate that unpacks to more than this is refused unread."""
 
 
 class Kind(IntEnum):
-    """Kinds of tree nodes. 4 is kept for filtered nodes (one centre bounds most supports)."""
+    """Kinds of tree nodes."""
 
     BOUNDED = 0
     BRANCH = 1
     ENUMERATED = 2
     FIX = 3
+    FILTERED = 4
 
 
 class CertificateError(ValueError):
@@ -102,6 +126,12 @@ ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
     "fit_beta": (("<f4", "<f8"), 2),
     "fit_intercept": (("<f4", "<f8"), 1),
     "fit_mu": (("<f8",), 1),
+    "node_centre": (("<i4",), 2),
+    "centre_point": (("<i4",), 1),
+    "centre_start": (("<i8",), 1),
+    "centre_forced": (("<i4",), 1),
+    "centre_clip": (("<f8",), 1),
+    "centre_reach": (("<f8",), 1),
 }
 
 

@@ -19,6 +19,10 @@ MODULES = (
     "heuristics",
     "engine.enumeration",
     "features",
+    "engine.damping",
+    "engine.filter",
+    "engine.centres",
+    "engine.leaves",
     "confusion",
     "metrics",
     "curves",
@@ -42,6 +46,7 @@ def main() -> None:
     from optprobe.activations import Store, exchange
     from optprobe.curves import curve
     from optprobe.engine.enumeration import newton_start, surviving_subsets
+    from optprobe.engine.leaves import Filter
     from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
     from optprobe.matrix.device import DeviceMatrix
@@ -99,6 +104,10 @@ def main() -> None:
         pairs = surviving_subsets(np.arange(3.0), 2, 0.5, np.inf)
         if pairs is not None and np.isfinite(rows.loss.lipschitz):
             newton_start(signed(columns, rows), np.empty(0, int), pairs, rows)
+        if problem.loss_name == "logistic":
+            nodes = Filter(problem.matrix.columns, rows, lambda: False)
+            members = problem.usable[1:]
+            nodes(problem.usable[:1], members, np.zeros(2), np.zeros(len(members)), 2, 1.0)
         matrices = [
             StreamedMatrix(
                 problem.data.on_host(), problem.data.train, problem.data.by, np.arange(problem.d)

@@ -23,6 +23,7 @@ from optprobe.checker import Verdict, data, duals, verify
 from optprobe.checker import points as batches
 from optprobe.checker.survivors import Listed, surviving
 from optprobe.checker.walk import node_bounds
+from optprobe.engine.filter import CLIP, REACH, costs, quadratic
 from optprobe.problem import Problem
 from optprobe.relaxation import Nodes, relax
 from optprobe.support import Fits, Rows, fit_supports, signed
@@ -110,6 +111,7 @@ class Draft:
     points: list[tuple[np.ndarray, float, float]] = field(default_factory=list)
     nodes: list[dict[str, Any]] = field(default_factory=list)
     supports: list[np.ndarray] = field(default_factory=list)
+    centres: list[tuple[int, list[int]]] = field(default_factory=list)
     scope: np.ndarray | None = None
 
     def node(self, kind: Kind, **parts: Any) -> int:
@@ -166,6 +168,12 @@ class Draft:
             "fit_beta": fits.beta.astype(dtype),
             "fit_intercept": fits.intercept.astype(dtype),
             "fit_mu": fits.mu,
+            "node_centre": np.array([node.get("centre", (-1, -1)) for node in self.nodes], "<i4"),
+            "centre_point": np.array([point for point, _ in self.centres], "<i4"),
+            "centre_start": np.cumsum([0, *(len(forced) for _, forced in self.centres)]),
+            "centre_forced": np.array([j for _, forced in self.centres for j in forced], "<i4"),
+            "centre_clip": np.full(len(self.centres), CLIP),
+            "centre_reach": np.full(len(self.centres), REACH),
         }
         base = {
             "format": FORMAT,
@@ -233,7 +241,43 @@ def fixed(case: Case, lower: float) -> Draft:
     return draft
 
 
-BUILDERS = {"enumerated": enumerated, "branched": branched, "fixed": fixed}
+def filtered(case: Case, lower: float) -> Draft:
+    """Branch on one column; either side is filtered at the centre of its relaxation.
+
+    Where the loss has no such bound, or k = 1, list every support instead.
+    """
+    if case.problem.loss_name != "logistic" or case.problem.k < 2:
+        return enumerated(case, lower)
+    draft = Draft(case, lower)
+    usable = [int(j) for j in case.problem.usable]
+    draft.node(Kind.BRANCH, column=usable[0], child=[1, 2])
+    every = case.supports()
+    for forced, within in (([usable[0]], (every == usable[0]).any(axis=1)), ([], None)):
+        within = (every != usable[0]).all(axis=1) if within is None else within
+        free = usable[1:]
+        point, _, _ = draft.relaxed(forced, [] if forced else usable[:1])
+        beta, intercept, mu = draft.points[point]
+        beta[free] *= 0.3
+        beta = beta.astype(np.float32).astype(float)
+        draft.points[point] = (beta, intercept, mu)
+        Z = case.problem.matrix.columns(np.arange(case.problem.d))
+        at = quadratic(Z[forced], Z[free], case.rows.y * (beta @ Z + intercept), case.rows)
+        tails = np.array([[free.index(j) for j in T if j not in forced] for T in every[within]])
+        left = at.value - costs(at, tails.T, case.rows.lam) < lower + 1e-9
+        draft.centres.append((point, forced))
+        centre = len(draft.centres)
+        draft.node(
+            Kind.FILTERED, centre=(centre - 1, centre), fits=draft.list_fits(every[within][left])
+        )
+    return draft
+
+
+BUILDERS = {
+    "enumerated": enumerated,
+    "branched": branched,
+    "fixed": fixed,
+    "filtered": filtered,
+}
 
 
 def changed(
@@ -516,7 +560,13 @@ HOSTILE = {
     "start past the end": ({}, {"point_start": np.array([0, 10**15], "<i8")}),
     "point column": ({}, {"point_column": -np.ones(7, "<i4")}),
     "infinite beta": ({}, {"point_beta": np.full(7, np.inf, "<f4")}),
-    "kind": ({}, {"node_kind": np.array([3, 4], "u1")}),
+    "kind": ({}, {"node_kind": np.array([3, 5], "u1")}),
+    "no centre": ({}, {"node_kind": np.array([3, 4], "u1")}),
+    "flat centres": ({}, {"node_centre": np.array([-1, -1], "<i4")}),
+    "centre without start": ({}, {"centre_start": np.empty(0, "<i8")}),
+    "centre start": ({}, {"centre_start": np.array([1], "<i8")}),
+    "centre's forced columns": ({}, {"centre_forced": np.array([2], "<i4")}),
+    "half a centre": ({}, {"centre_point": np.array([0], "<i4")}),
     "no nodes": ({}, {"node_kind": np.empty(0, "u1")}),
     "point past the end": ({}, {"node_point": np.array([0, 1], "<i4")}),
     "negative point": ({}, {"node_point": np.array([0, -2], "<i4")}),
@@ -543,6 +593,53 @@ def test_hostile_fields_get_a_reason(name: str) -> None:
     verdict = case.check(changed(honest, header, **arrays))
     assert not verdict.valid
     assert 10 < len(verdict.reason) < 400
+
+
+CENTRES = {
+    "point": ("centre_point", [9, 1], "numbers of dual points"),
+    "negative point": ("centre_point", [-1, 1], "numbers of dual points"),
+    "clip": ("centre_clip", [0.8, 0.0], "must be positive"),
+    "reach": ("centre_reach", [2.0, 17.0], "must lie between"),
+    "nan reach": ("centre_reach", [2.0, math.nan], "NaN"),
+    "forced": ("centre_forced", [9], "columns of the scope"),
+    "other forced": ("centre_forced", [3], "columns that the node does not"),
+    "past the end": ("node_centre", [[-1, -1], [0, 1], [1, 3]], "range of the 2 centres"),
+    "other centre": ("node_centre", [[-1, -1], [0, 1], [0, 1]], "columns that the node does not"),
+    "two centres": ("node_centre", [[-1, -1], [0, 2], [1, 2]], "force different columns"),
+    "no centre": ("node_centre", [[-1, -1], [0, 1], [-1, -1]], "range of the 2 centres"),
+    "empty range": ("node_centre", [[-1, -1], [0, 1], [1, 1]], "range of the 2 centres"),
+    "fits": ("node_fits", [[-1, -1], [-1, 0], [0, 0]], "negative range"),
+    "nothing listed": ("node_fits", [[0, 0], [0, 0], [0, 0]], "is not fitted and its bound"),
+}
+
+
+@pytest.mark.parametrize("name", CENTRES)
+def test_hostile_centres_get_a_reason(name: str) -> None:
+    case = small()
+    honest = filtered(case, case.provable).certificate()
+    field, value, reason = CENTRES[name]
+    array = np.array(value, honest.arrays[field].dtype)
+    verdict = case.check(changed(honest, **{field: array}))
+    assert not verdict.valid
+    assert reason in verdict.reason
+
+
+def test_a_centre_may_force_fewer_columns_than_its_node() -> None:
+    """Fixing by a dual point forces columns that the centre was not made for; they stay free."""
+    case = small()
+    draft = filtered(case, case.provable)
+    draft.centres[0] = (draft.centres[0][0], [])
+    draft.nodes[1]["fits"] = draft.list_fits(case.supports())
+    verdict = case.check(draft.certificate())
+    assert verdict.valid, verdict.reason
+    assert verdict.filtered == 2
+
+
+def test_filtered_nodes_of_another_loss_are_refused() -> None:
+    case = small()
+    honest = filtered(case, case.provable).certificate()
+    verdict = case.check(changed(honest, {"loss": "squared_hinge"}))
+    assert "only the logistic loss" in verdict.reason
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -8,7 +8,7 @@ fitted support (rounded down, by the argument in `rounding`), walks the tree by 
 `optprobe.certificate` and accepts if the leaves cover every support. It imports numpy and the
 standard library alone and shares no code with the solvers.
 
-    form -> data -> duals (rounding) -> points -> walk (survivors) -> Verdict
+    form -> data -> duals (rounding) -> points, filtered -> walk, leaves -> Verdict
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ import numpy as np
 from optprobe.certificate import Certificate, CertificateError, read
 from optprobe.checker.data import Columns, Source, check_scope, check_standardisation, source_of
 from optprobe.checker.duals import Rows, objective
+from optprobe.checker.filtered import Centres
 from optprobe.checker.form import Claim, RefusedError, check_arrays, claim_of
+from optprobe.checker.leaves import Counts, Tree
 from optprobe.checker.points import Fits, Points
-from optprobe.checker.walk import Counts, Tree, point_order, preorder, walk_tree
+from optprobe.checker.walk import point_order, preorder, walk_tree
 
 __all__ = ["Verdict", "verify"]
 
@@ -46,9 +48,11 @@ class Verdict:
         k, lam, loss, weighting: the problem the bounds are for.
         scope, columns: which columns the proof covers, and how many.
         nodes: tree nodes visited.
-        bounded, enumerated: leaves of each kind.
+        bounded, enumerated, filtered: leaves of each kind.
         fitted: supports covered by a fit of their own.
         excluded: supports covered by the dual point of an enumerated leaf.
+        screened: supports covered by the centre of a filtered leaf.
+        below_bounds: supports covered by the bound of their leaf.
         points: dual points in the file.
         seconds: wall-clock time of the check.
     """
@@ -66,8 +70,11 @@ class Verdict:
     nodes: int = 0
     bounded: int = 0
     enumerated: int = 0
+    filtered: int = 0
     fitted: int = 0
     excluded: int = 0
+    screened: int = 0
+    below_bounds: int = 0
     points: int = 0
     seconds: float = 0.0
 
@@ -190,6 +197,7 @@ def _walked(
     """Fits, dual points and the walk."""
     order, sizes = preorder(arrays)
     points = Points(columns, rows, arrays, local, point_order(arrays, order))
+    centres = Centres(columns, rows, arrays, local)
     fits = Fits(columns, rows, arrays, local)
     scope = arrays["scope"].astype(np.int64)
-    return walk_tree(Tree(arrays, points, fits, scope, claim.k, claim.lower), sizes)
+    return walk_tree(Tree(arrays, points, centres, fits, scope, claim.k, claim.lower), sizes)

@@ -22,7 +22,10 @@ Array = np.ndarray
 LOSSES = ("logistic", "hinge", "squared_hinge", "squared_error")
 WEIGHTINGS = ("balanced", "uniform", "given")
 SCOPES = ("all columns", "these candidates")
-KINDS = (Kind.BOUNDED, Kind.BRANCH, Kind.ENUMERATED, Kind.FIX)
+KINDS = (Kind.BOUNDED, Kind.BRANCH, Kind.ENUMERATED, Kind.FIX, Kind.FILTERED)
+
+REACH = (2.0**-4, 2.0**4)
+"""Range of a centre's e."""
 
 LARGE = 1e300
 """Numbers of the header lie below this."""
@@ -146,11 +149,13 @@ def check_arrays(certificate: Certificate, claim: Claim) -> Int[Array, "d"]:
     _check_points(arrays, claim, local)
     _check_fits(arrays, claim, local)
     _check_tree(arrays, claim)
+    _check_centres(arrays, claim, local)
     return local
 
 
 def _check_lengths(arrays: dict[str, Array], claim: Claim) -> None:
     points, nodes = len(arrays["point_intercept"]), len(arrays["node_kind"])
+    centres = len(arrays["centre_point"])
     fits, k, entries = len(arrays["fit_intercept"]), claim.k, len(arrays["point_column"])
     expected = {
         "mean": (claim.columns,),
@@ -167,6 +172,10 @@ def _check_lengths(arrays: dict[str, Array], claim: Claim) -> None:
         "fit_support": (fits, k),
         "fit_beta": (fits, k),
         "fit_mu": (fits,),
+        "node_centre": (nodes, 2),
+        "centre_start": (centres + 1,),
+        "centre_clip": (centres,),
+        "centre_reach": (centres,),
     }
     for name, shape in expected.items():
         if arrays[name].shape != shape:
@@ -183,10 +192,14 @@ def _increasing(columns: Array, d: int) -> bool:
     )
 
 
+def _rises(start: Array, last: int) -> bool:
+    """Whether these are the bounds of consecutive ranges of 0:last."""
+    return bool(start[0] == 0 and start[-1] == last and (start[:-1] <= start[1:]).all())
+
+
 def _check_points(arrays: dict[str, Array], claim: Claim, local: Int[Array, "d"]) -> None:
     start, column = arrays["point_start"], arrays["point_column"]
-    in_order = start[0] == 0 and start[-1] == len(column) and (start[:-1] <= start[1:]).all()
-    if not in_order:
+    if not _rises(start, len(column)):
         raise RefusedError(f"array 'point_start' must rise from 0 to {len(column)}")
     if ((column < 0) | (column >= claim.columns)).any() or (local[column] < 0).any():
         raise RefusedError("array 'point_column' must hold columns of the scope")
@@ -228,8 +241,32 @@ def _check_tree(arrays: dict[str, Array], claim: Claim) -> None:
     first, last = fits[:, 0].astype(np.int64), fits[:, 1].astype(np.int64)
     if ((first > last) | (last > listed) | (first < -1)).any():
         raise RefusedError(f"array 'node_fits' must hold ranges of the {listed} fits")
-    enumerated = kind == Kind.ENUMERATED
-    if (first[enumerated] < 0).any():
-        raise RefusedError("an ENUMERATED node has a negative range of fits")
-    if (last - first)[enumerated].sum() > listed:
+    lists = (kind == Kind.ENUMERATED) | (kind == Kind.FILTERED)
+    if (first[lists] < 0).any():
+        raise RefusedError("an ENUMERATED or FILTERED node has a negative range of fits")
+    if (last - first)[lists].sum() > listed:
         raise RefusedError("array 'node_fits' gives the same fits to several nodes")
+
+
+def _check_centres(arrays: dict[str, Array], claim: Claim, local: Int[Array, "d"]) -> None:
+    point, start, forced = (arrays[f"centre_{name}"] for name in ("point", "start", "forced"))
+    if not _rises(start, len(forced)):
+        raise RefusedError(f"array 'centre_start' must rise from 0 to {len(forced)}")
+    if ((forced < 0) | (forced >= claim.columns)).any() or (local[forced] < 0).any():
+        raise RefusedError("array 'centre_forced' must hold columns of the scope")
+    within = np.ones(len(forced), bool)
+    within[start[:-1][start[:-1] < len(forced)]] = False
+    if (within[1:] & (np.diff(forced.astype(np.int64)) <= 0)).any():
+        raise RefusedError("the columns of each centre in 'centre_forced' must increase")
+    if ((point < 0) | (point >= len(arrays["point_mu"]))).any():
+        raise RefusedError("array 'centre_point' must hold numbers of dual points")
+    if (arrays["centre_clip"] <= 0.0).any():
+        raise RefusedError("array 'centre_clip' must be positive")
+    if ((arrays["centre_reach"] < REACH[0]) | (arrays["centre_reach"] > REACH[1])).any():
+        raise RefusedError(f"array 'centre_reach' must lie between {REACH[0]} and {REACH[1]}")
+    filtered = arrays["node_kind"] == Kind.FILTERED
+    first, last = arrays["node_centre"][filtered].astype(np.int64).T
+    if ((first < 0) | (first >= last) | (last > len(point))).any():
+        raise RefusedError(f"a FILTERED node must name a range of the {len(point)} centres")
+    if filtered.any() and claim.loss != "logistic":
+        raise RefusedError("only the logistic loss has FILTERED nodes")

@@ -12,41 +12,26 @@ Depth first, the smaller subtree first, so that at most log2 N nodes wait with t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from optprobe.certificate import Kind
 from optprobe.checker.form import RefusedError
-from optprobe.checker.points import Fits, Points
+from optprobe.checker.leaves import (
+    Counts,
+    Node,
+    Tree,
+    check_enumerated,
+    check_filtered,
+    name_of,
+)
 from optprobe.checker.rounding import gamma
-from optprobe.checker.survivors import Listed, surviving
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
 
 Array = np.ndarray
-
-
-@dataclass
-class Counts:
-    """What the walk met: nodes, bounded and enumerated leaves, supports fitted and excluded."""
-
-    nodes: int = 0
-    bounded: int = 0
-    enumerated: int = 0
-    fitted: int = 0
-    excluded: int = 0
-
-
-class Node(NamedTuple):
-    """Node number; S1 and F as positions in the scope, F increasing; r."""
-
-    number: int
-    forced: tuple[int, ...]
-    free: Int[Array, "f"]
-    remaining: int
 
 
 class Bounds(NamedTuple):
@@ -55,17 +40,6 @@ class Bounds(NamedTuple):
     bound: float
     entering: Float64[Array, "f"]
     leaving: Float64[Array, "f"]
-
-
-class Tree(NamedTuple):
-    """The tree's arrays, its dual points and fits, and the claim."""
-
-    arrays: dict[str, Array]
-    points: Points
-    fits: Fits
-    scope: Int[Array, "p"]
-    k: int
-    lower: float
 
 
 def node_bounds(
@@ -135,16 +109,22 @@ def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
         bounds = node_bounds(value, gain[list(node.forced)], gain[node.free], node.remaining)
         if bounds.bound >= tree.lower:
             counts.bounded += 1
+            size = len(node.free)
+            counts.below_bounds += math.comb(size, min(node.remaining, size))
             continue
         if kind == Kind.BOUNDED:
             raise RefusedError(
-                f"{_name(node, tree, 'bounded')} has the bound {bounds.bound:.12g}, below "
+                f"{name_of(node, tree, 'bounded')} has the bound {bounds.bound:.12g}, below "
                 f"the claimed lower {tree.lower:.12g}"
             )
         node = _fixed(node, bounds, tree.lower)
         if kind == Kind.ENUMERATED:
             counts.enumerated += 1
-            _check_enumerated(node, value, gain, tree, counts)
+            check_enumerated(node, value, gain, tree, counts)
+            continue
+        if kind == Kind.FILTERED:
+            counts.filtered += 1
+            check_filtered(node, tree, counts)
             continue
         below = [node] if kind == Kind.FIX else _branches(node, tree)
         reached = []
@@ -154,7 +134,7 @@ def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
             number = int(child[node.number, side])
             if number < 0:
                 raise RefusedError(
-                    f"{_name(node, tree, kind_name(int(kind)))} has no child "
+                    f"{name_of(node, tree, kind_name(int(kind)))} has no child "
                     f"{side}, so nothing covers the supports on that side"
                 )
             reached.append(state._replace(number=number))
@@ -194,63 +174,3 @@ def _branches(node: Node, tree: Tree) -> list[Node | None]:
             inside = Node(node.number, (*node.forced, position), free, node.remaining - 1)
             return [inside if node.remaining > 0 else None, node._replace(free=free)]
     return [None, node]
-
-
-def _check_enumerated(
-    node: Node, value: float, gain: Float64[Array, "p"], tree: Tree, counts: Counts
-) -> None:
-    """Every S1 + T, |T| = min(r, |F|), is excluded by the dual point or among the good fits."""
-    first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
-    listed = tree.fits.supports[first:last]
-    good = tree.fits.bounds(first, last) >= tree.lower
-    padding = len(tree.scope)
-    r = min(node.remaining, len(node.free))
-    forced = np.array(node.forced, np.int64)
-    order = node.free[np.argsort(-gain[node.free], kind="stable")]
-    total = float(gain[forced].sum())
-    slack = gamma(len(forced) + 16) * (abs(value) + total + abs(tree.lower))
-    budget = value - total - tree.lower - slack
-    members = Listed(listed[good], padding + 1)
-    fitted = 0
-    for places in surviving(gain[order], r, budget):
-        head = np.broadcast_to(forced, (len(places), len(forced)))
-        supports = np.sort(np.concatenate([head, order[places]], axis=1), axis=1)
-        if supports.shape[1] == tree.k:
-            found = members.contains(supports)
-        else:  # F has run out: one support, covered by any fit that holds it
-            inside = np.isin(listed[good], supports[0]).sum(axis=1)
-            found = np.array([(inside == supports.shape[1]).any()])
-        if not found.all():
-            _refuse_support(node, supports[np.argmin(found)], value, gain, tree)
-        fitted += len(supports)
-    counts.fitted += fitted
-    counts.excluded += math.comb(len(node.free), r) - fitted
-
-
-def _refuse_support(
-    node: Node, support: Int[Array, "s"], value: float, gain: Float64[Array, "p"], tree: Tree
-) -> None:
-    """Say which support of an enumerated node is not covered, and why."""
-    first, last = (int(i) for i in tree.arrays["node_fits"][node.number])
-    listed = tree.fits.supports[first:last]
-    same = (np.isin(listed, support).sum(axis=1) == len(support)).nonzero()[0]
-    columns = tuple(tree.scope[support].tolist())
-    if len(same):
-        bound = float(tree.fits.bounds(first, last)[same].max())
-        fault = f"its fit bounds the support {columns} by {bound:.12g} only, below"
-    else:
-        bound = value - float(gain[support].sum())
-        fault = f"the support {columns} is not fitted and its bound is {bound:.12g}, below"
-    raise RefusedError(
-        f"{_name(node, tree, 'enumerated')}: {fault} the claimed lower {tree.lower:.12g}"
-    )
-
-
-def _name(node: Node, tree: Tree, kind: str) -> str:
-    """The node as a message names it."""
-    forced = tuple(tree.scope[list(node.forced)].tolist())
-    shown = f"{forced[:8]}" if len(forced) <= 8 else f"{forced[:8]} and {len(forced) - 8} more"
-    return (
-        f"node {node.number} ({kind}: columns {shown} forced in, {len(node.free)} free, "
-        f"at most {node.remaining} of them)"
-    )

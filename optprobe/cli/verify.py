@@ -64,8 +64,10 @@ def describe(verdict: Verdict, certificate: str, data: str) -> list[str]:
         f"{verdict.weighting} weights",
         f"Checked against {data}: data, split, weights and scaling; the probe's objective; "
         f"{verdict.nodes} tree nodes ({verdict.bounded} bounded leaves, {verdict.enumerated} "
-        f"enumerated); {verdict.points} dual points; {verdict.fitted} supports by a fit of their "
-        f"own, {verdict.excluded} by a dual point ({verdict.seconds:.2f} s)",
+        f"enumerated, {verdict.filtered} filtered); {verdict.points} dual points; supports: "
+        f"{verdict.below_bounds} by the bound of their leaf, {verdict.excluded} by a dual point, "
+        f"{verdict.screened} by a centre, {verdict.fitted} by a fit of their own "
+        f"({verdict.seconds:.2f} s)",
         f"The proof holds over {scope}.",
         f"Certified: {verdict.lower:.9f} <= optimum <= {verdict.upper:.9f}, "
         f"gap {100.0 * verdict.gap:.4f} %",

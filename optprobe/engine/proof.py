@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe.bounds import DualPoint
 from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
+from optprobe.engine.filter import CLIP, REACH
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Scope
 from optprobe.support import Fits
@@ -30,6 +32,8 @@ class Proof:
     column: list[int] = field(default_factory=list)
     child: list[tuple[int, int]] = field(default_factory=list)
     fits: list[tuple[int, int]] = field(default_factory=list)
+    centre: list[tuple[int, int]] = field(default_factory=list)
+    centres: list[tuple[int, Array]] = field(default_factory=list)
     fitted: list[tuple[Array, Array, Array, Array]] = field(default_factory=list)
     fitted_count: int = 0
     bytes: int = 0
@@ -49,6 +53,7 @@ class Proof:
         self.column.append(-1)
         self.child.append((-1, -1))
         self.fits.append((0, 0))
+        self.centre.append((-1, -1))
         return len(self.kind) - 1
 
     def fix(self, node: int, point: int) -> int:
@@ -83,6 +88,15 @@ class Proof:
             self.fitted.append((part, fit.beta, fit.intercept, fit.mu))
             self.fitted_count += size
             self.bytes += part.nbytes + fit.beta.nbytes + 16 * size
+
+    def filter(self, node: int, centres: list[DualPoint], forced: Int[Array, "s"]) -> None:
+        """Let dual points be the centres of an enumerated leaf: it lists what they all leave."""
+        first = len(self.centres)
+        self.kind[node], self.centre[node] = Kind.FILTERED, (first, first + len(centres))
+        for centre in centres:
+            point = self.add_point(centre.columns, centre.beta, centre.intercept, centre.mu)
+            self.centres.append((point, forced.astype("<i4")))
+            self.bytes += 4 * len(forced) + 40
 
     def certificate(
         self,
@@ -151,5 +165,13 @@ class Proof:
             "fit_beta": fit_beta,
             "fit_intercept": fit_intercept,
             "fit_mu": fit_mu,
+            "node_centre": np.array(self.centre, "<i4").reshape(-1, 2),
+            "centre_point": np.array([c[0] for c in self.centres], "<i4"),
+            "centre_start": np.cumsum([0, *(len(c[1]) for c in self.centres)]).astype("<i8"),
+            "centre_forced": np.concatenate([np.empty(0), *(c[1] for c in self.centres)]).astype(
+                "<i4"
+            ),
+            "centre_clip": np.full(len(self.centres), CLIP),
+            "centre_reach": np.full(len(self.centres), REACH),
         }
         return Certificate(header, arrays)

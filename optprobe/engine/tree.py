@@ -20,15 +20,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from optprobe.bounds import branch_bounds
-from optprobe.engine.enumeration import newton_start, surviving_subsets
+from optprobe.bounds import DualPoint, branch_bounds
+from optprobe.engine.enumeration import surviving_subsets
+from optprobe.engine.leaves import Filter, fit_leaf
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
 from optprobe.progress import ProgressLog
 from optprobe.relaxation import Nodes, Relaxed, relax
 from optprobe.result import Limit, Limits
-from optprobe.support import Fits, Rows, fit_supports, signed
+from optprobe.support import Fits, Rows
 
 Array = np.ndarray
 
@@ -37,6 +38,9 @@ BATCH = 16
 
 ENUMERATE, HINGE_ENUMERATE = 3000, 50
 """A node that no more supports than this survive is enumerated (any number if r = 1)."""
+
+FILTER_FROM = 64
+"""Where the filter can be tried, only fewer than these are enumerated without it."""
 
 FIT_CHUNK = 256
 """Supports fitted between two looks at the incumbent and the clock."""
@@ -94,6 +98,10 @@ class Search:
     held_bytes: int = 0
     fit_floor: float = np.inf
     tried: set[bytes] = field(default_factory=set)
+    filter: Filter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.filter = Filter(self.exact, self.rows, self.out_of_time)
 
     @property
     def cutoff(self) -> float:
@@ -242,8 +250,9 @@ class Search:
         members, chosen = np.flatnonzero(free), np.flatnonzero(forced)
         size = min(self.k - len(chosen), len(members))
         need = value - float(gain[chosen].sum()) - self.cutoff
+        filtered = self.filter.takes(len(members), size)
         few = ENUMERATE if np.isfinite(self.rows.loss.lipschitz) else HINGE_ENUMERATE
-        limit = np.inf if size <= 1 else few
+        limit = FILTER_FROM if filtered else few if size > 1 else np.inf
         subsets = surviving_subsets(gain[members], size, need, limit)
         after = Node(
             bound,
@@ -254,9 +263,18 @@ class Search:
             beta.astype(np.float32),
             intercept,
         )
+        centres: list[DualPoint] = []
+        if subsets is None and filtered:
+            theta, offset = np.append(relaxed.beta[i, chosen], intercept), relaxed.beta[i, members]
+            centres, subsets = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
+        if subsets is None and self.out_of_time():
+            return [after]
         if subsets is None:
             return self.branch(after, free, relaxed.beta[i], value, gain)
         if self.enumerate(number, chosen, members[subsets]):
+            if centres:
+                points = [centre.renumbered(self.columns) for centre in centres]
+                self.proof.filter(number, points, self.columns[chosen])
             return []
         return [after]  # out of time within the enumeration: the node stays open
 
@@ -289,21 +307,10 @@ class Search:
             if first and self.out_of_time():
                 return False
             part = supports[first : first + FIT_CHUNK]
-            done.append(self.fit_leaf(chosen, part))
+            done.append(fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff))
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
         floor = min((float(fits.dual.min()) for fits in done), default=np.inf)
         self.fit_floor = min(self.fit_floor, floor)
         self.proof.enumerate(number, self.columns[supports], done)
         return True
-
-    def fit_leaf(self, chosen: Array, supports: Array) -> Fits:
-        """Fit supports that share the forced columns, from one Newton step off their centre."""
-        used, inside = np.unique(supports, return_inverse=True)
-        inside = inside.reshape(supports.shape)
-        block = signed(self.exact(used), self.rows)
-        start = None
-        if np.isfinite(self.rows.loss.lipschitz):
-            forced = np.searchsorted(used, chosen)
-            start = newton_start(block, forced, inside, self.rows)
-        return fit_supports(block, inside, self.rows, start=start, cutoff=self.fit_cutoff)

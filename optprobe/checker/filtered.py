@@ -1,0 +1,252 @@
+"""The supports of a filtered node that its centre does not cover.
+
+    P(U) >= D0 - ||v_T - M_TT d||^2 / (2 lam) - d' K_TT d / 2 - h_T' d      for every U in S + T
+
+The formulas are in `certificate`, their proof in `engine/filter.py`, what rounding and residuals
+may cost in sections 6 to 10 of `rounding`: one number for all the supports of a node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optprobe.checker.data import Columns
+from optprobe.checker.duals import Rows, box_point, duals
+from optprobe.checker.parabola import omega
+from optprobe.checker.rounding import TINY, UP, U, gamma
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
+
+Array = np.ndarray
+
+BLOCK = 2**12
+"""Supports handled at once."""
+
+DEAD = 1e-3
+"""A direction shorter than this times kappa is taken for zero."""
+
+LEAST_RHO = 2.0**-80
+"""The residual of the intercept condition is taken to be at least this."""
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The quadratic of one centre over the free columns, as computed.
+
+    Attributes:
+        floor: at most D0, less everything that rounding and residuals may cost.
+        v, M, K, h: see above.
+        length: L_j = max_i |G_ij|.
+        reach, lam: e and the ridge.
+    """
+
+    floor: float
+    v: Float64[Array, "f"]
+    M: Float64[Array, "f f"]
+    K: Float64[Array, "f f"]
+    h: Float64[Array, "f"]
+    length: Float64[Array, "f"]
+    reach: float
+    lam: float
+
+    def bounds(self, sets: Int[Array, "r batch"]) -> Float64[Array, "batch"]:
+        """floor - cost(T) for T = sets[:, t]; NaN proves nothing.
+
+        Whatever d comes out of the elimination is shortened until sum |d_j| L_j <= e.
+        """
+        r, batch = sets.shape
+        own, live = np.diag(self.M), self.length > 0.0
+        pivot = np.where(live, own + self.lam * np.diag(self.K) / own, 1.0)
+        goal = np.where(live, self.v - self.lam * self.h / own, 0.0)
+        A = np.empty((r, r, batch))
+        K = np.empty((r, r, batch))
+        for p in range(r):
+            for q in range(r):
+                A[p, q] = self.M[sets[p], sets[q]]
+                K[p, q] = self.K[sets[p], sets[q]]
+        M, d = A.copy(), goal[sets]
+        for p in range(r):
+            A[p, p] = pivot[sets[p]]
+        for p in range(r):
+            for q in range(p + 1, r):
+                factor = A[q, p] / A[p, p]
+                A[q, p + 1 :] -= factor * A[p, p + 1 :]
+                d[q] -= factor * d[p]
+        for p in range(r - 1, -1, -1):
+            for q in range(p + 1, r):
+                d[p] -= A[p, q] * d[q]
+            d[p] /= A[p, p]
+        length = (np.abs(d) * self.length[sets]).sum(axis=0)
+        d *= np.where(length > self.reach, self.reach / length, 1.0) * (1.0 - 2.0**-40)
+        rest = self.v[sets] - (M * d).sum(axis=1)
+        bent = 0.5 * (K * d).sum(axis=1) + self.h[sets]
+        cost = (rest * rest).sum(axis=0) / (2.0 * self.lam) + (d * bent).sum(axis=0)
+        return self.floor - cost
+
+
+def uncovered(centres: list[Centre], r: int, lower: float) -> Iterator[Int[Array, "batch r"]]:
+    """Positions of the r-subsets whose bound reaches `lower` at no centre, in blocks."""
+    for sets in _subsets(len(centres[0].v), r):
+        left = sets
+        for centre in centres:
+            left = left[:, ~(centre.bounds(left) >= lower)]
+        yield left.T
+
+
+def _subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:
+    """Every r-subset of f positions: each last position with the subsets below it."""
+    if r == 0:
+        yield np.empty((0, 1), np.int64)
+        return
+    heads = np.fromiter(chain.from_iterable(combinations(range(f), r - 1)), np.int64)
+    heads = heads.reshape(math.comb(f, r - 1), r - 1)
+    if r > 1:
+        heads = heads[np.argsort(heads[:, -1], kind="stable")]
+    parts: list[Array] = []
+    held = 0
+    for last in range(r - 1, f):
+        count = math.comb(last, r - 1)  # subsets of the positions before it
+        for start in range(0, count, BLOCK):
+            head = heads[start : min(start + BLOCK, count)]
+            parts.append(np.column_stack([head, np.full(len(head), last)]))
+            held += len(head)
+            if held >= BLOCK:
+                yield np.concatenate(parts).T
+                parts, held = [], 0
+    if parts:
+        yield np.concatenate(parts).T
+
+
+class Centres:
+    """The centres of a certificate, evaluated when the walk asks for them.
+
+    Args:
+        columns, rows: the data.
+        arrays: of the certificate.
+        local: position in the scope of each column.
+    """
+
+    def __init__(
+        self, columns: Columns, rows: Rows, arrays: dict[str, Array], local: Int[Array, "d"]
+    ) -> None:
+        self._columns, self._rows, self._arrays, self._local = columns, rows, arrays, local
+
+    def forced(self, number: int) -> Int[Array, "s"]:
+        """Positions of the columns that the supports of this centre share."""
+        first, last = self._arrays["centre_start"][number : number + 2]
+        return self._local[self._arrays["centre_forced"][first:last]]
+
+    def at(self, number: int, free: Int[Array, "f"], r: int) -> Centre:
+        """The centre for supports with at most r of the free columns."""
+        columns, rows, forced = self._columns, self._rows, self.forced(number)
+        clip = float(self._arrays["centre_clip"][number])
+        reach = float(self._arrays["centre_reach"][number])
+        a = self._dual(int(self._arrays["centre_point"][number]))
+        point = duals(rows, a)
+        a, u = a[0], point.u[0]
+        moved = omega(a, reach)
+        weight = rows.w * moved
+        steep = np.where(moved > 0.0, np.log1p(-a) - np.log(np.maximum(a, TINY)), 0.0) * rows.y
+        both = np.concatenate([forced, free])
+        s = len(forced)
+        one = 1 + s
+        gram, cross = np.zeros((one, one)), np.zeros((one, len(free)))
+        for part, block in columns.blocks(both):
+            plain = np.concatenate([np.ones((1, block.shape[1])), block[:s]]) * weight[part]
+            clipped = np.clip(block, -clip, clip)
+            gram += plain @ np.concatenate([np.ones((1, block.shape[1])), clipped[:s]]).T
+            cross += plain @ clipped[s:].T
+        if not (np.isfinite(gram).all() and np.isfinite(cross).all()):
+            gram, cross = np.zeros((one, one)), np.zeros((one, len(free)))
+        C = np.linalg.lstsq(gram, cross)[0]
+        against = np.zeros((1 + len(both), len(free)))  # [1, X_S, X_F]' Omega G
+        K, h, v = np.zeros((len(free), len(free))), np.zeros(len(free)), np.zeros(len(both))
+        length = np.zeros(len(free))
+        for part, block in columns.blocks(both):
+            clipped = np.clip(block, -clip, clip)
+            G = clipped[s:] - C[1:].T @ clipped[:s] - C[0][:, None]
+            scaled = G * weight[part]
+            against[0] += scaled.sum(axis=1)
+            against[1:] += block @ scaled.T
+            K += G @ scaled.T
+            h += scaled @ steep[part]
+            v += block @ u[part]
+            length = np.maximum(length, np.abs(G).max(axis=1))
+        dead = length < DEAD * clip
+        dead |= ~(np.diag(against[one:]) > 0.0)
+        against[:, dead], K[:, dead], K[dead], h[dead], length[dead] = 0.0, 0.0, 0.0, 0.0, 0.0
+        residual = np.where(dead, 0.0, np.abs(against[:one]) / np.where(dead, 1.0, length))
+        floor = _floor(
+            float(point.value[0]),
+            np.abs(v),
+            columns.norm[both],
+            columns.peak[both],
+            residual.max(axis=1, initial=0.0),
+            Sizes(float(point.rho[0]), u, weight, rows, reach),
+            r,
+        )
+        return Centre(floor, v[s:], against[one:], K, h, length, reach, rows.lam)
+
+    def _dual(self, point: int) -> Float64[Array, "1 n"]:
+        """The dual point of that number, a member of the box."""
+        arrays = self._arrays
+        part = slice(*arrays["point_start"][point : point + 2])
+        used = self._local[arrays["point_column"][part]]
+        beta = arrays["point_beta"][part].astype(np.float64)
+        scores = self._columns.scores(used, beta[None]) + arrays["point_intercept"][point]
+        return box_point(self._rows, scores, np.zeros(1))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the allowances of a centre are made of; see section 6 to 10 of `rounding`."""
+
+    rho: float
+    u: Float64[Array, "n"]
+    weight: Float64[Array, "n"]
+    rows: Rows
+    reach: float
+
+
+def _floor(
+    value: float,
+    v: Float64[Array, "q"],
+    norm: Float64[Array, "q"],
+    peak: Float64[Array, "q"],
+    residual: Float64[Array, "s1"],
+    sizes: Sizes,
+    r: int,
+) -> float:
+    """D0 less the allowance, rounded down; q columns, the forced ones first.
+
+    Args:
+        value: at most sum w H(a).
+        v: |X_j' (w a y)| as computed.
+        norm, peak: at least ||x_j||_2 and max_i |x_ij|.
+        residual: max_k |(1' Omega G)_k| / L_k, then the same for every forced column.
+        sizes: of the dual point.
+        r: free columns in a support.
+    """
+    n, e, lam = len(sizes.u), sizes.reach, sizes.rows.lam
+    short, s = gamma(n + 64), len(residual) - 1
+    pull = (math.sqrt(sizes.u @ sizes.u) + n * TINY) * (1.0 + short)
+    push = e * (math.sqrt(sizes.weight @ sizes.weight) + n * TINY) * (1.0 + short)
+    mass = float(sizes.rows.w.sum()) * (1.0 + short)
+    moved = float(sizes.weight.sum()) * (1.0 + short)
+    rho = max(sizes.rho + e * (residual[0] + short * moved), LEAST_RHO) * UP
+    error = short * norm * (pull + push) + rho * peak + n * TINY * (1.0 + peak)
+    forced = (v[:s] + error[:s] + e * residual[1:]) * UP
+    gain = float((forced * forced).sum()) / (2.0 * lam) * (1.0 + gamma(s + 16))
+    size = norm[s:] * (pull + push) * UP
+    extra = error[s:] * (2.0 * size + error[s:]) + gamma(64) * size * size
+    allowance = r * float(extra.max(initial=0.0)) / (2.0 * lam)
+    allowance += (short + gamma(64)) * (e * e * moved + e * mass) + 64.0 * rho
+    total = (gain + allowance) * UP
+    return value - total - 8.0 * U * (abs(value) + total)

@@ -1,0 +1,188 @@
+"""The winsorised dual step: bounds on millions of supports around one dual point, logistic loss.
+
+A node forces the columns S, leaves the columns F free and takes r more. A centre is any (beta, b);
+a is its dual point, repaired so that sum w a y = 0, and m_i = ln((1 - a_i) / a_i). Directions are
+the clipped free columns, made orthogonal to the intercept and to S:
+
+    Omega = diag(w omega),  omega = q psi(a) (`damping`),   Z = clip(X, -kappa, kappa)
+    B = [1, X_S],  Bc = [1, Z_S],  C = (B' Omega Bc)^-1 B' Omega Z_F,  G = Z_F - Bc C
+    D0 = sum w H(a) - ||X_S' (w a y)||^2 / (2 lam),   v = X_F' (w a y)
+    M = X_F' Omega G,   K = G' Omega G,   h = G' Omega (y m),   L_j = max_i |G_ij|
+
+Claim. For every T in F and every d with sum_{j in T} |d_j| L_j <= e, and every U within S + T,
+
+    P(U) >= D0 - [ ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d ]
+
+Proof. Let s_i = G_i . d, so |s_i| <= e, and delta_i = -omega_i y_i s_i. Then a + delta is a dual
+point: it lies in [0, 1] by the choice of omega, and sum w delta y = -1' Omega G d = 0. In
+P(U) >= sum w H(a + delta) - ||X_U' (w (a + delta) y)||^2 / (2 lam) the sum over U is at most that
+over S + T; X_S' (w delta y) = -X_S' Omega G d = 0 and X_T' (w delta y) = -M_TT d; and
+H(a + delta) = H(a) + m delta - KL(a + delta || a), sum w m delta = -h' d, sum w KL <= d' K d / 2.
+
+The centre need not be stationary. One that has an offset, coefficients on F, serves all T at once
+best: at the fit on S alone the step to the fit on S + T is long. Any d is valid; the one taken
+solves (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T / M_jj, scaled into reach. Without the clip
+a few heavy rows would leave no room to move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import chain, combinations
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from optprobe.bounds import repair_intercept
+from optprobe.engine.damping import damping
+from optprobe.rows import Rows
+
+Array = np.ndarray
+
+CLIP = 0.8
+"""kappa, in standard deviations."""
+
+REACH = 2.0
+"""e: how far the margin of a row may be moved."""
+
+DEAD = 1e-3
+"""A direction that is shorter than this times kappa is left out: its column nearly repeats S."""
+
+BLOCK = 2**11
+"""Supports bounded at once: some forty such arrays stay in the cache."""
+
+
+class Quadratic(NamedTuple):
+    """What bounds every support of a node at one centre; names as above, `reach` is L.
+
+    `value` is D0 less a generous multiple of what the checker charges for rounding.
+    """
+
+    value: float
+    v: Float64[Array, "f"]
+    M: Float64[Array, "f f"]
+    K: Float64[Array, "f f"]
+    h: Float64[Array, "f"]
+    reach: Float64[Array, "f"]
+
+
+def quadratic(
+    forced: Float64[Array, "s n"],
+    free: Float64[Array, "f n"],
+    margin: Float64[Array, "n"],
+    rows: Rows,
+) -> Quadratic:
+    """The quadratic of the centre with these margins.
+
+    Args:
+        forced, free: columns of X, as they are.
+        margin: y (x . beta + b) of the centre.
+        rows: labels, weights, the logistic loss and ridge.
+    """
+    w, y = rows.w, rows.y
+    a = repair_intercept(rows.loss.dual(margin)[None], y, w, rows.loss)[0]
+    omega = damping(a, REACH)
+    moved = omega > 0.0
+    m = np.log(np.where(moved, 1.0 - a, 1.0)) - np.log(np.where(moved, a, 1.0))
+    weight = w * omega
+    G = directions(forced, free, weight)
+    M = free @ (G * weight).T
+    G[np.diag(M) <= 0.0] = 0.0
+    M[:, np.diag(M) <= 0.0] = 0.0
+    scaled = G * weight
+    u = w * a * y
+    value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
+    # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
+    longest = np.sqrt(
+        max(np.einsum("ij,ij->i", part, part).max(initial=1.0) for part in (forced, free))
+    )
+    size = longest * (np.linalg.norm(u) + REACH * np.linalg.norm(weight))
+    noise = (len(w) + 100) * 2.0**-53 * (8.0 * size * size / rows.lam + 100.0)
+    return Quadratic(
+        value - noise,
+        free @ u,
+        M,
+        G @ scaled.T,
+        scaled @ (y * m),
+        np.abs(G).max(axis=1),
+    )
+
+
+def directions(
+    forced: Float64[Array, "s n"], free: Float64[Array, "f n"], weight: Float64[Array, "n"]
+) -> Float64[Array, "f n"]:
+    """G', with zeros for the columns that the forced ones nearly repeat."""
+    one = np.ones((1, forced.shape[1]))
+    plain = np.concatenate([one, forced]) * weight
+    clipped = np.concatenate([one, np.clip(forced, -CLIP, CLIP)])
+    G = np.clip(free, -CLIP, CLIP)
+    C = np.linalg.lstsq(plain @ clipped.T, plain @ G.T)[0]
+    G -= C.T @ clipped
+    G[np.abs(G).max(axis=1) < DEAD * CLIP] = 0.0
+    return G
+
+
+def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
+    """Every subset of `size` of f positions, in blocks of about BLOCK."""
+    tails = np.fromiter(chain.from_iterable(combinations(range(f), size - 1)), np.int64)
+    tails = tails.reshape(math.comb(f, size - 1), size - 1)
+    after = np.searchsorted(tails[:, 0], np.arange(f) + 1) if size > 1 else np.zeros(f, np.int64)
+    parts: list[Array] = []
+    held = 0
+    for first in range(f):
+        for start in range(int(after[first]), len(tails), BLOCK):
+            tail = tails[start : start + BLOCK]
+            parts.append(np.column_stack([np.full(len(tail), first), tail]))
+            held += len(tail)
+            if held >= BLOCK:
+                yield np.concatenate(parts).T
+                parts, held = [], 0
+    if parts:
+        yield np.concatenate(parts).T
+
+
+def costs(at: Quadratic, columns: Int[Array, "size batch"], lam: float) -> Float64[Array, "batch"]:
+    """The bracket of the claim for supports T = columns[:, t], at the d of the docstring.
+
+    A column without a direction has G_j = 0, and whatever its d_j is changes nothing.
+    """
+    r, own = len(columns), np.diag(at.M)
+    live = at.reach > 0.0
+    own = np.where(live, own, 1.0)
+    pivot = np.where(live, own + lam * np.diag(at.K) / own, 1.0)
+    target = np.where(live, at.v - lam * at.h / own, 0.0)
+    pairs = columns[:, None] * len(own) + columns
+    M = at.M.ravel()[pairs]
+    A = [[pivot[columns[p]] if p == q else M[p, q] for q in range(r)] for p in range(r)]
+    d = _solved(A, list(target[columns]))
+    reach, v, h = at.reach[columns], at.v[columns], at.h[columns]
+    length = sum(np.abs(d[p]) * reach[p] for p in range(r))
+    shrunk = np.minimum(1.0, REACH / np.maximum(length, REACH))
+    d = [step * shrunk for step in d]
+    cost = np.zeros(columns.shape[1])
+    for p in range(r):
+        rest = v[p] - sum(M[p, q] * d[q] for q in range(r))
+        bent = h[p] + 0.5 * at.K.ravel()[pairs[p, p]] * d[p]
+        for q in range(p):
+            bent = bent + at.K.ravel()[pairs[p, q]] * d[q]
+        cost += rest * rest * (0.5 / lam) + d[p] * bent
+    return cost
+
+
+def _solved(A: list[list[Array]], b: list[Array]) -> list[Array]:
+    """d with A d = b, by elimination without pivoting on arrays of systems."""
+    r = len(b)
+    for p in range(r):
+        for j in range(p + 1, r):
+            factor = A[j][p] / A[p][p]
+            for k in range(p + 1, r):
+                A[j][k] = A[j][k] - factor * A[p][k]
+            b[j] = b[j] - factor * b[p]
+    d = list(b)
+    for p in range(r - 1, -1, -1):
+        for k in range(p + 1, r):
+            d[p] = d[p] - A[p][k] * d[k]
+        d[p] = d[p] / A[p][p]
+    return d

@@ -1,0 +1,152 @@
+"""The leaves of the search: which supports of a node the filter leaves, and their fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from optprobe.bounds import DualPoint
+from optprobe.engine.centres import Centre, Centres
+from optprobe.engine.enumeration import newton_start
+from optprobe.engine.filter import subsets
+from optprobe.heuristics.fits import Columns
+from optprobe.losses import Logistic
+from optprobe.rows import Rows
+from optprobe.support import Fits, fit_supports, signed
+
+Array = np.ndarray
+
+FILTERED = 3
+"""At most so many columns are added by a filter."""
+
+MOST = 2**30
+"""Supports of a node, past which it is branched on instead of filtered."""
+
+FOLLOWED, LISTED, PER_FIT = 30000, 300, 2000
+"""Supports that the first centre may leave, and the last: `LISTED` or, if that is more, one of
+`PER_FIT`, which take about as long to bound as one to fit. A node with more is branched on."""
+
+CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
+"""Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
+kept if it leaves no more than this share of them."""
+
+LOOKS = 64
+"""Blocks of supports between two looks at the clock."""
+
+
+class Filtered(NamedTuple):
+    """The centres of a node, by position, and the supports that all of them leave, within F.
+
+    `left` is None if there are too many, or if time ran out.
+    """
+
+    centres: list[DualPoint]
+    left: Int[Array, "m r"] | None
+
+
+def fit_leaf(
+    exact: Columns,
+    rows: Rows,
+    chosen: Int[Array, "s"],
+    supports: Int[Array, "m k"],
+    cutoff: float,
+) -> Fits:
+    """Fit supports that share the forced columns, from one Newton step off their centre."""
+    used, inside = np.unique(supports, return_inverse=True)
+    inside = inside.reshape(supports.shape)
+    block = signed(exact(used), rows)
+    start = None
+    if np.isfinite(rows.loss.lipschitz):
+        start = newton_start(block, np.searchsorted(used, chosen), inside, rows)
+    return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
+
+
+def _point(centre: Centre, chosen: Int[Array, "s"], members: Int[Array, "f"]) -> DualPoint:
+    """The dual point that a centre is."""
+    columns, beta = np.concatenate([chosen, members]), np.concatenate([centre.forced, centre.free])
+    order = np.argsort(columns)
+    used = order[beta[order] != 0.0]
+    return DualPoint(columns[used], beta[used], centre.intercept, 0.0)
+
+
+@dataclass
+class Filter:
+    """Filters the nodes of one search.
+
+    Attributes:
+        exact: fetches columns in float64.
+        rows: labels, weights, loss and ridge.
+        stop: whether to give up.
+        centres: remembers which offsets work.
+    """
+
+    exact: Columns
+    rows: Rows
+    stop: Callable[[], bool]
+    centres: Centres = field(init=False)
+    _held: Int[Array, "q"] = field(init=False)
+    _block: Float64[Array, "q n"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.centres = Centres(self.rows)
+        self._held, self._block = np.empty(0, np.int64), np.empty((0, len(self.rows.w)))
+
+    def takes(self, members: int, size: int) -> bool:
+        """Whether a node with so many free columns and `size` to add is one for the filter."""
+        if not isinstance(self.rows.loss, Logistic) or not 1 <= size <= FILTERED:
+            return False
+        return math.comb(members, size) <= MOST
+
+    def __call__(
+        self,
+        chosen: Int[Array, "s"],
+        members: Int[Array, "f"],
+        theta: Float64[Array, "s1"],
+        offset: Float64[Array, "f"],
+        size: int,
+        cutoff: float,
+    ) -> Filtered:
+        """Bound every S1 + T, T in F of `size` columns, at one centre.
+
+        Args:
+            chosen, members: S1 and F.
+            theta: the relaxation's coefficients on S1 and its intercept.
+            offset: its coefficients on F.
+            size: how many columns to add.
+            cutoff: what a bound must reach.
+        """
+        block = self._columns(np.concatenate([chosen, members]))
+        forced, free = block[: len(chosen)], block[len(chosen) :]
+        lam = self.rows.lam
+        first = self.centres.centre(forced, free, theta, offset, size, cutoff)
+        points = [_point(first, chosen, members)]
+        kept: list[Array] = []
+        count = 0
+        for number, part in enumerate(subsets(len(members), size)):
+            kept.append(part[:, first.below(part, lam, cutoff)].T)
+            count += len(kept[-1])
+            late = number % LOOKS == LOOKS - 1 and self.stop()
+            if late or (count > FOLLOWED and size > 1):
+                return Filtered(points, None)
+        left = np.concatenate([np.empty((0, size), np.int64), *kept])
+        while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
+            centre = self.centres.centre_of(forced, free, left)
+            fewer = left[centre.below(left.T, lam, cutoff)]
+            if len(fewer) > USEFUL * len(left):
+                break
+            left = fewer
+            points.append(_point(centre, chosen, members))
+        most = max(LISTED, math.comb(len(members), size) // PER_FIT)
+        return Filtered(points, left if size == 1 or len(left) <= most else None)
+
+    def _columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
+        """Columns in float64, from those fetched last where they hold them all."""
+        if not np.isin(columns, self._held).all():
+            self._held = np.sort(columns)
+            self._block = self.exact(self._held)
+        return self._block[np.searchsorted(self._held, columns)]

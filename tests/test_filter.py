@@ -1,0 +1,334 @@
+"""The winsorised dual step: every bound is met by an explicit dual point, in engine and checker."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from instances import brute_force, random_problem
+from scipy.special import rel_entr
+
+from optprobe import Limits, Problem, Status, solve
+from optprobe.bounds import repair_intercept
+from optprobe.certificate import Kind
+from optprobe.checker import filtered as checked
+from optprobe.checker import parabola, verify
+from optprobe.checker.data import Columns, source_of
+from optprobe.checker.duals import Rows as CheckedRows
+from optprobe.checker.form import claim_of
+from optprobe.engine import centres, filter, leaves, tree
+from optprobe.engine.damping import damping
+from optprobe.losses import Logistic
+from optprobe.rows import Rows
+from optprobe.support import fit_supports, signed
+
+GAP = 2e-7
+
+
+@dataclass(frozen=True)
+class Node:
+    """A small node: columns of S and F, and the margins of a centre that need not be a fit."""
+
+    rows: Rows
+    forced: np.ndarray
+    free: np.ndarray
+    margin: np.ndarray
+
+    @property
+    def point(self) -> np.ndarray:
+        dual = self.rows.loss.dual(self.margin)[None]
+        return repair_intercept(dual, self.rows.y, self.rows.w, self.rows.loss)[0]
+
+
+def node(seed: int) -> Node:
+    """Correlated, skewed or heavy-tailed columns; offsets of any size; S of 0 to 2 columns."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(60, 200)), 9
+    X = rng.standard_normal((n, 3)) @ rng.standard_normal((3, d)) + rng.standard_normal((n, d))
+    if seed % 3 == 0:
+        X *= np.exp(rng.standard_normal((n, 1)))
+    if seed % 3 == 1:
+        X /= 1.0 + np.exp(-1.7 * X)
+    if seed % 7 == 0:
+        X[:, 5] = X[:, 0] * 2.0  # the same column twice
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    score = X[:, :4] @ rng.standard_normal(4) + rng.standard_normal(n)
+    y = np.where(score > np.quantile(score, rng.uniform(0.1, 0.9)), 1.0, -1.0)
+    w = np.where(y > 0, 0.5 / (y > 0).sum(), 0.5 / (y < 0).sum())
+    rows = Rows(y, w, Logistic(), float(10.0 ** rng.uniform(-3, -0.5)))
+    order, s = rng.permutation(d), int(rng.integers(0, 3))
+    forced, free = X.T[order[:s]], X.T[order[s:]]
+    offset = (rng.standard_normal(len(free)) * rng.uniform(0, 0.3) * rng.integers(0, 2)) @ free
+    theta = centres.refit(forced, offset, np.zeros(s + 1), rows)
+    theta = theta + rng.choice([0.0, 1e-6, 0.1]) * rng.standard_normal(s + 1)
+    return Node(rows, forced, free, y * (offset + theta[:-1] @ forced + theta[-1]))
+
+
+def bracket(at: filter.Quadratic, T: np.ndarray, d: np.ndarray, lam: float) -> float:
+    """||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d."""
+    block = np.ix_(T, T)
+    rest = at.v[T] - at.M[block] @ d
+    return float(rest @ rest / (2.0 * lam) + 0.5 * d @ at.K[block] @ d + at.h[T] @ d)
+
+
+def explicit(at: Node, T: np.ndarray, d: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Dual value of a + delta for the support S + T, and how far it is from being a dual point."""
+    rows = at.rows
+    G = filter.directions(at.forced, at.free, weight)
+    omega = np.divide(weight, rows.w, out=np.zeros_like(weight), where=rows.w > 0)
+    a = at.point - omega * rows.y * (d @ G[T])
+    outside = max(-a.min(), a.max() - 1.0, 0.0)
+    residual = abs((rows.w * a) @ rows.y)
+    support = np.concatenate([at.forced, at.free[T]])
+    v = support @ (rows.w * a * rows.y)
+    entropy = rows.loss.conjugate(np.clip(a, 0.0, 1.0)) @ rows.w
+    return float(entropy - v @ v / (2.0 * rows.lam)), float(max(outside, residual))
+
+
+def faults(seeds: range) -> tuple[int, int]:
+    """Steps tried, and those whose bound no dual point meets or that leave the dual polytope."""
+    rng = np.random.default_rng(0)
+    tried = wrong = 0
+    for seed in seeds:
+        at = node(seed)
+        made = filter.quadratic(at.forced, at.free, at.margin, at.rows)
+        weight = at.rows.w * filter.damping(at.point, filter.REACH)
+        live = np.flatnonzero(made.reach > 0.0)
+        for _ in range(20):
+            T = rng.choice(live, int(rng.integers(1, 4)), replace=False)
+            d = rng.standard_normal(len(T)) * 10.0 ** rng.uniform(-1, 2)
+            d *= min(1.0, filter.REACH / (np.abs(d) @ made.reach[T]))
+            value, infeasible = explicit(at, T, d, weight)
+            bound = made.value - bracket(made, T, d, at.rows.lam)
+            wrong += bound > value + 1e-10 or infeasible > 1e-10
+            tried += 1
+    return tried, wrong
+
+
+def test_every_bound_has_its_dual_point() -> None:
+    assert faults(range(150)) == (3000, 0)
+
+
+def undamped(dual: np.ndarray, reach: float) -> np.ndarray:
+    return dual * (1.0 - dual)
+
+
+def altered(change: Callable[[filter.Quadratic], filter.Quadratic]) -> Callable[..., Any]:
+    honest = filter.quadratic
+
+    def quadratic(*arguments: Any) -> filter.Quadratic:
+        return change(honest(*arguments))
+
+    return quadratic
+
+
+BROKEN = {
+    "psi = 1": ("damping", undamped),
+    "psi 5 % too large": ("damping", lambda a, e: np.minimum(damping(a, e) * 1.05, a * (1 - a))),
+    "half the length": ("quadratic", altered(lambda at: at._replace(reach=at.reach / 2))),
+    "h of the wrong sign": ("quadratic", altered(lambda at: at._replace(h=-at.h))),
+    "K left out": ("quadratic", altered(lambda at: at._replace(K=0.0 * at.K))),
+    "M transposed": ("quadratic", altered(lambda at: at._replace(M=at.M.T))),
+    "D0 too large": ("quadratic", altered(lambda at: at._replace(value=at.value + 1e-6))),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_filter_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter, *BROKEN[name])
+    assert faults(range(40))[1] > 0
+
+
+def test_directions_that_are_not_orthogonal_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def clipped(forced: np.ndarray, free: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return np.clip(free, -filter.CLIP, filter.CLIP)
+
+    monkeypatch.setattr(filter, "directions", clipped)
+    assert faults(range(40))[1] > 0
+
+
+def test_costs_are_the_bracket_at_the_closed_form() -> None:
+    for seed in range(30):
+        at = node(seed)
+        lam = at.rows.lam
+        made = filter.quadratic(at.forced, at.free, at.margin, at.rows)
+        own = np.where(made.reach > 0.0, np.diag(made.M), 1.0)
+        ridge = np.where(made.reach > 0.0, lam * np.diag(made.K) / own, 1.0)
+        goal = np.where(made.reach > 0.0, made.v - lam * made.h / own, 0.0)
+        for size in (1, 2, 3):
+            for T in np.concatenate(list(filter.subsets(len(at.free), size)), axis=1).T:
+                d = np.linalg.solve(made.M[np.ix_(T, T)] + np.diag(ridge[T]), goal[T])
+                d *= min(1.0, filter.REACH / max(np.abs(d) @ made.reach[T], 1e-300))
+                assert filter.costs(made, T[:, None], lam)[0] == pytest.approx(
+                    bracket(made, T, d, lam), rel=1e-9, abs=1e-12
+                )
+
+
+def test_subsets_are_all_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter, "BLOCK", 7)
+    monkeypatch.setattr(checked, "BLOCK", 7)
+    for f, size in itertools.product(range(1, 9), range(1, 5)):
+        expected = set(itertools.combinations(range(f), size))
+        for subsets in (filter.subsets, checked._subsets):
+            found = [tuple(sorted(T)) for block in subsets(f, size) for T in block.T.tolist()]
+            assert len(found) == len(expected)
+            assert set(found) == expected
+
+
+GRID = np.concatenate([np.logspace(-250, -3, 2000), np.linspace(1e-3, 0.5, 20001)])
+
+
+@pytest.mark.parametrize("reach", [0.5, 2.0, 3.0])
+@pytest.mark.parametrize("omega", [damping, parabola.omega], ids=["engine", "checker"])
+def test_damped_moves_stay_above_the_parabola(
+    reach: float, omega: Callable[[np.ndarray, float], np.ndarray]
+) -> None:
+    """At 51 moves within reach, for 22,000 a and their complements."""
+    for a in (GRID, 1.0 - GRID):
+        moved = omega(a, reach)
+        assert (moved <= a * (1.0 - a)).all()
+        assert (moved[(a > 1e-12) & (a < 1 - 1e-12)] > 0.0).all()
+        for s in np.linspace(-reach, reach, 51):
+            p = a + s * moved
+            assert ((p >= 0.0) & (p <= 1.0)).all()
+            kl = rel_entr(p, a) + rel_entr(1.0 - p, 1.0 - a)
+            assert (kl <= 0.5 * moved * s * s + 1e-15).all()
+
+
+def test_damping_is_not_needlessly_small() -> None:
+    a = np.array([1e-9, 0.01, 0.1, 0.3, 0.5])
+    for omega in (damping, parabola.omega):
+        psi = omega(a, 2.0) / (a * (1.0 - a))
+        assert psi == pytest.approx([0.5, 0.505, 0.55, 0.67, 0.85], abs=0.01)
+    assert damping(GRID, 2.0) == pytest.approx(parabola.omega(GRID, 2.0), rel=1e-12, abs=0.0)
+
+
+def test_a_table_that_is_too_large_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = parabola._table(2.0)
+    monkeypatch.setattr(parabola, "_table", lambda reach: 1.01 * honest)
+    assert (parabola.omega(GRID, 2.0) == 0.0).all()
+
+
+@pytest.mark.parametrize("seed", range(320))
+def test_filtered_searches_equal_brute_force(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "FILTER_FROM", 0)
+    monkeypatch.setattr(leaves, "LISTED", (3000, 0, 4)[seed % 3])
+    monkeypatch.setattr(leaves, "ENOUGH", (0, 3000)[seed % 2])  # several centres, or one
+    monkeypatch.setattr(leaves, "USEFUL", 1.0)
+    problem = random_problem(5000 + seed, loss="logistic")
+    result = solve(problem, limits=Limits(gap=GAP))
+    optimum = brute_force(problem)
+    assert result.objective == pytest.approx(optimum.value, rel=1e-7)
+    assert result.status is Status.OPTIMAL
+    assert result.verified is not None
+    assert result.verified.lower <= optimum.value * (1 + 1e-12)
+    assert result.verified.gap <= 1.1 * GAP
+
+
+def hard_problem(k: int, d: int = 16) -> tuple[Problem, np.ndarray, np.ndarray]:
+    """Weak ridge and correlated columns; with the X and y that a verdict is asked on."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 5)) @ rng.standard_normal((5, d)) + rng.standard_normal((300, d))
+    y = X[:, :6].sum(axis=1) + 3.0 * rng.standard_normal(300) > 0
+    return Problem.of(X, y, k=k, lam=1e-2), X, y
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_filtered_leaves_are_counted(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "FILTER_FROM", 0)
+    monkeypatch.setattr(tree, "ENUMERATE", 1)
+    problem, X, y = hard_problem(k)
+    result = solve(problem, limits=Limits(gap=1e-4))
+    assert result.certificate is not None
+    verdict = verify(result.certificate, X, y)
+    assert verdict.valid
+    assert verdict.filtered == (result.certificate.arrays["node_kind"] == Kind.FILTERED).sum() > 0
+    assert verdict.screened > 100
+    if k == 3:  # one leaf, nothing fixed: every support is covered in one way
+        assert verdict.fitted + verdict.screened == math.comb(16, 3)
+    assert result.statistics["supports_fitted"] < 1000
+
+
+def test_the_checker_bounds_what_the_engine_bounds() -> None:
+    """Its bound of every support lies below the optimum, and by rounding below the engine's."""
+    problem, X, y = hard_problem(3, d=10)
+    result = solve(problem)
+    assert result.certificate is not None
+    claim = claim_of(result.certificate)
+    source = source_of(X, y, None, None, claim)
+    arrays, rows = result.certificate.arrays, problem.rows
+    scope = np.arange(10)
+    columns = Columns(source, arrays["mean"], arrays["scale"], scope)
+    order = np.concatenate([np.flatnonzero(source.positive), np.flatnonzero(~source.positive)])
+    held = CheckedRows(rows.w[order], rows.y[order], int(source.positive.sum()), "logistic", 1e-2)
+    Z = problem.matrix.columns(scope)
+    for forced, size in (([], 3), ([2], 2), ([1, 7], 1), ([1, 7], 2)):
+        free = np.setdiff1d(scope, forced)
+        beta = np.full(10, 0.05)
+        theta = centres.refit(Z[forced], beta[free] @ Z[free], np.zeros(len(forced) + 1), rows)
+        beta[forced], intercept = theta[:-1], theta[-1]
+        made = filter.quadratic(Z[forced], Z[free], rows.y * (beta @ Z + intercept), rows)
+        parts = {
+            "point_start": np.array([0, 10]),
+            "point_column": scope,
+            "point_beta": beta,
+            "point_intercept": np.array([intercept]),
+            "centre_point": np.array([0]),
+            "centre_start": np.array([0, len(forced)]),
+            "centre_forced": np.array(forced, int),
+            "centre_clip": np.array([filter.CLIP]),
+            "centre_reach": np.array([filter.REACH]),
+        }
+        at = checked.Centres(columns, held, parts, scope).at(0, free, size)
+        subsets = np.concatenate(list(filter.subsets(len(free), size)), axis=1)
+        bounds = at.bounds(subsets)
+        assert bounds == pytest.approx(made.value - filter.costs(made, subsets, 1e-2), abs=1e-9)
+        supports = np.column_stack([np.tile(forced, (subsets.shape[1], 1)), free[subsets.T]])
+        fits = fit_supports(signed(Z, rows), supports.astype(int), rows)
+        assert (bounds <= fits.primal).all()
+        assert (fits.primal - bounds).min() < 0.2
+
+
+def test_a_worse_centre_in_the_file_proves_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries of the centres, altered one at a time: refused, or still true and covering."""
+    monkeypatch.setattr(tree, "FILTER_FROM", 0)
+    problem, X, y = hard_problem(3, d=12)
+    honest = solve(problem, limits=Limits(gap=1e-4)).certificate
+    assert honest is not None
+    optimum = brute_force(problem).value
+    arrays = honest.arrays
+    point = int(arrays["centre_point"][0])
+    refused = 0
+    for name, value in [
+        ("centre_clip", 1e-6),
+        ("centre_clip", 100.0),
+        ("centre_reach", 16.0),
+        ("centre_reach", 0.0625),
+        ("centre_reach", 1e3),
+        ("centre_clip", -1.0),
+        ("point_intercept", 3.0),
+        ("point_beta", 5.0),
+        ("node_fits", 0),
+        ("node_centre", -1),
+        ("centre_forced", 3),
+    ]:
+        array = arrays[name].copy()
+        if name == "centre_forced":
+            array = np.array([value], "<i4")
+            changed = {name: array, "centre_start": np.array([0, 1], "<i8")}
+        elif name == "point_beta":
+            array[arrays["point_start"][point] : arrays["point_start"][point + 1]] = value
+            changed = {name: array}
+        else:
+            array[point if name == "point_intercept" else ...] = value
+            changed = {name: array}
+        tampered = type(honest)(honest.header, arrays | changed)
+        verdict = verify(tampered, X, y)
+        assert not verdict.valid or verdict.lower <= optimum
+        refused += not verdict.valid
+    assert refused >= 9
