@@ -538,7 +538,7 @@ HOSTILE = {
     "zero k": ({"k": 0}, {}),
     "huge k": ({"k": 10**12}, {}),
     "other format": ({"format": "zip"}, {}),
-    "other version": ({"version": 2}, {}),
+    "other version": ({"version": 1}, {}),
     "list loss": ({"loss": ["hinge"]}, {}),
     "other scope": ({"scope": "some"}, {}),
     "digest": ({"data_sha256": "é" * 64}, {}),
