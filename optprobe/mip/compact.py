@@ -32,8 +32,8 @@ from optprobe.threads import single_threaded_blas
 Array = np.ndarray
 
 SHARE = 0.5
-"""Of the gap asked for, what a solver is asked for: its tolerances, the refit of its support and the
-rounding of its bound reopen some (20 % with SCIP's cones), and some gaps close in two solves."""
+"""A solver is asked for this share of the gap: its tolerances, the refit of its support and the
+rounding of its bound reopen some of it (20 % with SCIP's cones), and two solves may share it."""
 
 GROUP = "optprobe.formulations"
 """The entry-point group that formulations are found in."""
