@@ -24,8 +24,10 @@ Array = np.ndarray
 FILTERED = 3
 """At most so many columns are added by a filter."""
 
-MOST = 2**30
-"""Supports of a node, past which it is branched on instead of filtered."""
+MOST = {1: 2**30, 2: 2**21, 3: 2**18}
+"""Supports of a node, by the columns to add, past which it is branched on instead of filtered: the
+pairs of a whole layer are within it, its triples are not (at ridges where a relaxation prunes,
+branching is faster, and a node that fills the time limit leaves its bound where it was)."""
 
 FOLLOWED, LISTED, PER_FIT = 30000, 300, 2000
 """Supports that the first centre may leave, and the last: `LISTED` or, if that is more, one of
@@ -100,7 +102,7 @@ class Filter:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
         if not isinstance(self.rows.loss, Logistic) or not 1 <= size <= FILTERED:
             return False
-        return math.comb(members, size) <= MOST
+        return math.comb(members, size) <= MOST[size]
 
     def __call__(
         self,
