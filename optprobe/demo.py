@@ -21,7 +21,7 @@ from optprobe.metrics import Metrics
 from optprobe.problem import Problem
 from optprobe.result import Limits, Result, Status
 from optprobe.solver import solve_path
-from optprobe.support import fit_support
+from optprobe.statistics import refit
 
 Array = np.ndarray
 
@@ -89,16 +89,12 @@ def run(
 
 def _rival(problem: Problem, result: Result, name: str) -> Rival:
     """Refit a heuristic's support and compare it with the exact probe."""
-    heuristic, data = get_heuristic(name), problem.data
-    support = heuristic.path(problem, [problem.k])[0].support
-    rows = problem.rows
-    fit = fit_support(data.columns(support, data.train), rows)
-    beta, intercept = fit.solution[0, :-1], float(fit.solution[0, -1])
-    objective = problem.objective(support, beta, intercept)
+    heuristic = get_heuristic(name)
+    fit = refit(problem, heuristic.path(problem, [problem.k])[0].support)
     return Rival(
         heuristic.label,
-        support,
-        objective,
-        objective / result.objective - 1.0 if result.status is Status.OPTIMAL else None,
-        metrics.held_out(problem, support, beta, intercept),
+        fit.support,
+        fit.objective,
+        fit.objective / result.objective - 1.0 if result.status is Status.OPTIMAL else None,
+        metrics.held_out(problem, fit.support, fit.beta, fit.intercept),
     )

@@ -55,17 +55,29 @@ def beam(
     """
     supports = np.empty((1, 0), int)
     fits = fit_supports(rows.y[None], supports, rows)
-    for size in range(1, k + 1):
+    for _ in range(k):
         gain = additions(matrix, rows, supports, fits).gain
         extended, start = _extensions(gain, supports, fits, usable, width)
         tried = fit_many(matrix.columns, rows, extended, start=start, accuracy=COARSE)
         kept = np.argsort(tried.primal, kind="stable")[:width]
-        supports = np.sort(extended[kept], axis=1)
-        start = np.concatenate([tried.beta[kept], tried.intercept[kept, None]], axis=1)
         order = np.argsort(extended[kept], axis=1)
-        start[:, :size] = np.take_along_axis(start[:, :size], order, axis=1)
-        fits = fit_many(matrix.columns, rows, supports, start=start, accuracy=COARSE)
+        supports = np.take_along_axis(extended[kept], order, axis=1)
+        fits = _chosen(tried, kept, order)
         yield Level(supports, fits, gain.max(axis=0))
+
+
+def _chosen(fits: Fits, kept: Int[Array, "beam"], order: Int[Array, "beam s"]) -> Fits:
+    """Some fits of a batch, their columns in another order."""
+    solution = fits.solution[kept]
+    return Fits(
+        np.take_along_axis(fits.beta[kept], order, axis=1),
+        fits.intercept[kept],
+        np.concatenate([np.take_along_axis(solution, order, axis=1), solution[:, -1:]], axis=1),
+        fits.primal[kept],
+        fits.dual[kept],
+        fits.mu[kept],
+        fits.lower[kept],
+    )
 
 
 def _extensions(

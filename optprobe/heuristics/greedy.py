@@ -25,40 +25,62 @@ def greedy(
     usable: Int[Array, "p"],
     stop: Callable[[], bool] = lambda: False,
 ) -> Incumbent:
+    """Forward selection up to k columns (all of them if there are fewer); see `selection`."""
+    return next(selection(matrix, rows, [min(k, len(usable))], usable, stop))
+
+
+def selection(
+    matrix: DesignMatrix,
+    rows: Rows,
+    sizes: Sequence[int],
+    usable: Int[Array, "p"],
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Incumbent]:
     """Forward selection: each step adds the best of the few columns of largest gain.
 
-    When `stop` says so, the rest is filled up with the columns of largest gain, unfitted.
+    When `stop` says so, every size that is left is filled up with the columns of largest gain,
+    unfitted.
+
+    Args:
+        matrix: standardised columns.
+        rows: labels, weights, loss and ridge.
+        sizes: at which to yield, increasing; the fits at these are exact, those between coarse.
+        usable: columns to choose from, as many as the largest size.
+        stop: asked before every step.
     """
     support = np.empty((1, 0), int)
     fits = fit_supports(rows.y[None], support, rows)
-    size = min(k, len(usable))
-    while True:
+    while support.shape[1] < sizes[-1]:
         gain = gains_at(matrix, rows, support, fits).gain[0]
         others = np.setdiff1d(usable, support[0])
         ranked = others[np.argsort(-gain[others], kind="stable")]
         if stop():
-            filled = np.concatenate([support, ranked[None, : size - support.shape[1]]], axis=1)
-            return best_of(filled, fit_many(matrix.columns, rows, filled))
+            for size in sizes:
+                if size > support.shape[1]:
+                    filler = ranked[None, : size - support.shape[1]]
+                    filled = np.concatenate([support, filler], axis=1)
+                    yield best_of(filled, fit_many(matrix.columns, rows, filled))
+            return
         top = ranked[: shortlist(rows)]
         supports = np.concatenate([np.repeat(support, len(top), axis=0), top[:, None]], axis=1)
         start = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
-        whole = supports.shape[1] == size
+        wanted = supports.shape[1] in sizes
         tried = fit_many(
             matrix.columns,
             rows,
             supports,
             start=np.repeat(start, len(top), axis=0),
-            accuracy=0.0 if whole else COARSE,
+            accuracy=0.0 if wanted else COARSE,
         )
         best = int(np.argmin(tried.primal))
         support, fits = supports[best : best + 1], tried.row(best)
-        if whole:
-            return best_of(support, fits)
+        if wanted:
+            yield best_of(support, fits)
 
 
 def greedy_path(
     problem: Problem, ks: Sequence[int], columns: Int[Array, "p"], rng: np.random.Generator
 ) -> Iterator[tuple[int, Int[Array, "k"]]]:
-    """`greedy` for every k."""
-    for k in ks:
-        yield k, greedy(problem.matrix, problem.rows, k, columns).support
+    """The supports of every k on one path of forward selection."""
+    for found in selection(problem.matrix, problem.rows, ks, columns):
+        yield len(found.support), found.support

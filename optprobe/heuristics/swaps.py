@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.heuristics.fits import Incumbent, best_of, fit_many, gains_at, shortlist
-from optprobe.heuristics.greedy import greedy
+from optprobe.heuristics.greedy import selection
 from optprobe.heuristics.model import additions
 from optprobe.matrix import DenseMatrix, DesignMatrix
 from optprobe.problem import Problem
@@ -78,5 +78,5 @@ def greedy_swaps(
 ) -> Iterator[tuple[int, Int[Array, "k"]]]:
     """Swaps from the greedy support of every k."""
     matrix, rows = problem.matrix, problem.rows
-    for k in ks:
-        yield k, swap(matrix, rows, greedy(matrix, rows, k, columns), columns).support
+    for found in selection(matrix, rows, ks, columns):
+        yield len(found.support), swap(matrix, rows, found, columns).support
