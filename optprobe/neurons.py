@@ -23,7 +23,8 @@ from optprobe import confusion
 from optprobe.matrix import RowSource
 from optprobe.matrix.dense import DOUBLE_BYTES
 from optprobe.matrix.standardise import row_slices
-from optprobe.problem import Data, Problem
+from optprobe.observations import Data
+from optprobe.problem import Problem
 from optprobe.support import Fits, fit_supports, signed
 from optprobe.threads import in_threads, single_threaded_blas
 

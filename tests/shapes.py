@@ -10,6 +10,7 @@ from jaxtyping import install_import_hook
 
 MODULES = (
     "losses",
+    "observations",
     "problem",
     "matrix",
     "support",

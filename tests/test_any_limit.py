@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from instances import brute_force, random_problem
 
-from optprobe import Limits, Problem, Result, solve, solve_path
-from optprobe import problem as problem_module
+from optprobe import Limits, Problem, Result, observations, solve, solve_path
 from optprobe.matrix import dense
 
 METHODS: list[tuple[Any, str | None]] = [("bnb", None), ("oa", "highs"), ("oa", "gurobi")]
@@ -50,9 +49,9 @@ def test_any_limit(seed: int, limit: str, method: tuple[Any, str | None]) -> Non
 def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Z as it would be held if it were large."""
     monkeypatch.setattr(dense, "DOUBLE_BYTES", 0)
-    monkeypatch.setattr(problem_module, "DOUBLE_BYTES", 0)
+    monkeypatch.setattr(observations, "DOUBLE_BYTES", 0)
     if request.param == "streamed":
-        monkeypatch.setattr(problem_module, "STREAM_DOUBLE_BYTES", 0)
+        monkeypatch.setattr(observations, "STREAM_DOUBLE_BYTES", 0)
     return request.param
 
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optprobe import problem as problem_module
+from optprobe import observations
 from optprobe.losses import LOSSES
 from optprobe.matrix import DenseMatrix, StreamedMatrix, standardise
 from optprobe.matrix.device import DeviceMatrix
@@ -428,7 +428,7 @@ def test_memory_mapped_input_equals_input_in_memory(tmp_path, monkeypatch, dtype
     expected = of(X=X, test=held(3, 4))
     every = np.arange(D)
     for limit, kind in ((2**31, DenseMatrix), (16, StreamedMatrix)):
-        monkeypatch.setattr(problem_module, "STREAM_BYTES", limit)
+        monkeypatch.setattr(observations, "STREAM_BYTES", limit)
         found = of(X=mapped, test=held(3, 4))
         assert isinstance(found.matrix, kind)
         assert found.digest == expected.digest
@@ -442,8 +442,8 @@ def test_memory_mapped_input_equals_input_in_memory(tmp_path, monkeypatch, dtype
 
 def test_what_is_streamed(monkeypatch):
     X = data()[0]
-    monkeypatch.setattr(problem_module, "STREAM_BYTES", 16)
-    monkeypatch.setattr(problem_module, "STREAM_DOUBLE_BYTES", 16)
+    monkeypatch.setattr(observations, "STREAM_BYTES", 16)
+    monkeypatch.setattr(observations, "STREAM_DOUBLE_BYTES", 16)
     assert isinstance(of(X=X).matrix, StreamedMatrix)
     # float32 in memory is no larger than the copy, which is contiguous per column: copied.
     assert isinstance(of(X=X.astype(np.float32)).matrix, DenseMatrix)

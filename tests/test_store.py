@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from stores import SITES, Made
 from typer.testing import CliRunner
 
-from optprobe import problem as problem_module
+from optprobe import observations
 from optprobe.activations import Manifest, RowFacts, Store, Writer
 from optprobe.cli import app
 from optprobe.files import InputError
@@ -154,7 +154,7 @@ def ours(store: Store, **changes) -> Problem:
 @pytest.mark.parametrize("stream", [False, True], ids=["dense", "streamed"])
 def test_a_problem_on_a_store_is_the_problem_on_its_array(store, monkeypatch, stream):
     if stream:  # as with a large store
-        monkeypatch.setattr(problem_module, "STREAM_BYTES", 16)
+        monkeypatch.setattr(observations, "STREAM_BYTES", 16)
         monkeypatch.setattr(standardise, "LARGE_HALF", 16)
         monkeypatch.setattr(standardise, "MOMENT_ROWS", 7)
         monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
@@ -197,7 +197,7 @@ def test_rows_are_kept_by_mask(store):
 
 
 def test_columns_are_ranked_in_the_pass_that_scales_them(store, monkeypatch):
-    monkeypatch.setattr(problem_module, "STREAM_BYTES", 16)
+    monkeypatch.setattr(observations, "STREAM_BYTES", 16)
     found, reads = ours(store), []
     read = type(found.data.X).__getitem__
     monkeypatch.setattr(
