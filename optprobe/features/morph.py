@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int8
 
 from optprobe.features import treebank
-from optprobe.features.base import Collection, Dataset, Feature, Words
+from optprobe.features.base import Dataset, Feature, Words
 from optprobe.features.rules import ByWord
 from optprobe.features.tags import frequent
 
@@ -54,14 +54,4 @@ def features(dataset: Dataset) -> list[Feature]:
     return found
 
 
-COLLECTION = Collection(
-    "morph",
-    "morphology",
-    treebank.SOURCE,
-    treebank.LICENCE,
-    treebank.HOW_TO_GET,
-    treebank.found,
-    treebank.read,
-    features,
-    treebank.URLS,
-)
+COLLECTION = treebank.collection("morph", "morphology", features)

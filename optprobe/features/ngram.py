@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from optprobe.features import treebank
-from optprobe.features.base import Collection, Dataset, Feature
+from optprobe.features.base import Dataset, Feature
 from optprobe.features.rules import BySearch
 
 WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
@@ -76,14 +76,6 @@ def _feature(gram: tuple[str, ...]) -> Feature:
     return Feature(f"ngram/{'-'.join(gram)}", meaning, "token", rule)
 
 
-COLLECTION = Collection(
-    "ngram",
-    "frequent word pairs and triples",
-    f"computed; on {treebank.SOURCE} unless other texts are given",
-    treebank.LICENCE,
-    treebank.HOW_TO_GET,
-    treebank.found,
-    treebank.read,
-    features,
-    treebank.URLS,
+COLLECTION = treebank.collection(
+    "ngram", "frequent word pairs and triples", features, computed=True
 )

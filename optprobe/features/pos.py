@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optprobe.features import treebank
-from optprobe.features.base import Collection, Dataset, Feature
+from optprobe.features.base import Dataset, Feature
 from optprobe.features.tags import one_against_rest
 
 
@@ -12,14 +12,4 @@ def features(dataset: Dataset) -> list[Feature]:
     return one_against_rest(dataset, "pos", "upos", "part of speech")
 
 
-COLLECTION = Collection(
-    "pos",
-    "part of speech",
-    treebank.SOURCE,
-    treebank.LICENCE,
-    treebank.HOW_TO_GET,
-    treebank.found,
-    treebank.read,
-    features,
-    treebank.URLS,
-)
+COLLECTION = treebank.collection("pos", "part of speech", features)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from optprobe.features import treebank
-from optprobe.features.base import Collection, Dataset, Feature
+from optprobe.features.base import Dataset, Feature
 from optprobe.features.rules import ByPosition
 
 Array = np.ndarray
@@ -44,14 +44,4 @@ def features(dataset: Dataset) -> list[Feature]:
     ]
 
 
-COLLECTION = Collection(
-    "position",
-    "position in the text",
-    f"computed; on {treebank.SOURCE} unless other texts are given",
-    treebank.LICENCE,
-    treebank.HOW_TO_GET,
-    treebank.found,
-    treebank.read,
-    features,
-    treebank.URLS,
-)
+COLLECTION = treebank.collection("position", "position in the text", features, computed=True)

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int8
 
-from optprobe.features.base import Dataset
+from optprobe.features import text_sets
+from optprobe.features.base import Collection, Dataset
 from optprobe.features.rules import signs
-from optprobe.features.sources import find_files
+from optprobe.features.sources import HOW_TO_GET_WHEEL, find_files
+from optprobe.features.text_labels import gather, join, text_features
 
 Array = np.ndarray
 
@@ -89,3 +91,31 @@ def read_relations(folder: Path | None, people: bool, collection: str) -> list[D
     """Every relation of a folder that has a frequent object."""
     read = (read_relation(path, collection) for path in find_relations(folder, people))
     return [dataset for dataset in read if dataset is not None]
+
+
+def collection(name: str, title: str, tags: tuple[str, ...], people: bool) -> Collection:
+    """Relations of people, or of all else, with the text sets of some tags; at the last token."""
+
+    def found(folder: Path | None) -> bool:
+        return text_sets.installed() or bool(find_relations(folder, people))
+
+    def read(folder: Path | None, feature: str | None) -> Dataset:
+        wanted = text_sets.starts_with(tags)
+        parts = gather(
+            feature,
+            lambda: read_relations(folder, people, name),
+            lambda: text_sets.read(name, wanted, feature),
+        )
+        return join(name, parts)
+
+    return Collection(
+        name,
+        title,
+        f"{text_sets.SOURCE}; {SOURCE}",
+        f"{text_sets.LICENCE}; relations {LICENCE}",
+        f"{HOW_TO_GET_WHEEL}, or optprobe features {name} --folder DIR --download",
+        found,
+        read,
+        lambda dataset: text_features(dataset, name, "last"),
+        PEOPLE_URLS if people else FACT_URLS,
+    )

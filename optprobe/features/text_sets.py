@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from optprobe.features.base import Dataset
+from optprobe.features.base import Collection, Dataset
 from optprobe.features.rules import signs
-from optprobe.features.sources import read_csv, wheel_folder
+from optprobe.features.sources import HOW_TO_GET_WHEEL, read_csv, wheel_folder
+from optprobe.features.text_labels import join, text_features
 
 SOURCE = "sae-probes (PyPI)"
 LICENCE = "MIT package; each text keeps its own"
@@ -70,6 +71,20 @@ def read(collection: str, wanted: Callable[[str], bool], feature: str | None) ->
     if feature in files:
         files = {feature: files[feature]}
     return [_read_one(name, path) for name, path in files.items()]
+
+
+def collection(name: str, title: str, wanted: Callable[[str], bool]) -> Collection:
+    """The text sets of some tags as a collection, read at the last token."""
+    return Collection(
+        name,
+        title,
+        SOURCE,
+        LICENCE,
+        HOW_TO_GET_WHEEL,
+        lambda _: installed(),
+        lambda _, feature: join(name, read(name, wanted, feature)),
+        lambda dataset: text_features(dataset, name, "last"),
+    )
 
 
 def _read_one(name: str, path: Path) -> Dataset:

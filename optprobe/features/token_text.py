@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 
 from optprobe.features import treebank
-from optprobe.features.base import Collection, Dataset, Feature
+from optprobe.features.base import Dataset, Feature
 from optprobe.features.rules import ByTokenText
 
 Test = Callable[[str], bool]
@@ -120,14 +120,4 @@ def features(dataset: Dataset) -> list[Feature]:
     ]
 
 
-COLLECTION = Collection(
-    "token",
-    "the token's text",
-    f"computed; on {treebank.SOURCE} unless other texts are given",
-    treebank.LICENCE,
-    treebank.HOW_TO_GET,
-    treebank.found,
-    treebank.read,
-    features,
-    treebank.URLS,
-)
+COLLECTION = treebank.collection("token", "the token's text", features, computed=True)

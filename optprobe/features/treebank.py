@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from optprobe.features.base import Dataset, Words
+from optprobe.features.base import Collection, Dataset, Feature, Words
 from optprobe.features.conllu import Sentence, read_conllu
 from optprobe.features.rules import signs
 from optprobe.features.sources import find_files
@@ -38,6 +38,14 @@ def found(folder: Path | None) -> bool:
 def read(folder: Path | None, feature: str | None = None) -> Dataset:
     """The treebank's documents in one order, cut into texts; every feature needs all of them."""
     return _read_files(tuple(find_files(folder, PATTERN)))
+
+
+def collection(
+    name: str, title: str, listed: Callable[[Dataset], list[Feature]], *, computed: bool = False
+) -> Collection:
+    """A collection on the treebank's texts: its annotations, or what is computed from any text."""
+    source = f"computed; on {SOURCE} unless other texts are given" if computed else SOURCE
+    return Collection(name, title, source, LICENCE, HOW_TO_GET, found, read, listed, URLS)
 
 
 @lru_cache(maxsize=1)
