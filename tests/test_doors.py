@@ -118,6 +118,16 @@ def test_offsets_point_at_the_characters(folders):
         assert covered == set(range(len(text)))
 
 
+@pytest.mark.parametrize("begins", [True, False])
+def test_doors_read_the_same_tokens(tmp_path, begins):
+    """The model's tokenizer decides whether a text begins with a mark, not the door."""
+    folder = save_tiny(tmp_path / "model", begins=begins)
+    for name in DOORS:
+        for text, found in zip(LINES, opened(name, folder).encode(LINES), strict=True):
+            assert bool(found.special[0]) is begins
+            assert found.offsets[-1, 1] == len(text)
+
+
 def test_sites_at_layers():
     assert layer_sites(["blocks.{l}.a", "blocks.{l}.b", "embed"], [2, 0]) == [
         "blocks.2.a", "blocks.2.b", "blocks.0.a", "blocks.0.b", "embed",

@@ -11,17 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from instances import brute_force
 from tiny import LINES, save_tiny
+from treebanks import tokens
 from typer.testing import CliRunner
 
 from optprobe import verify
 from optprobe.activations.store import Store
 from optprobe.cli import app
 from optprobe.features import load_feature
+from optprobe.features.base import Dataset
 from optprobe.study import read_study, run_study
 from optprobe.study import run as runner
 from optprobe.study.probes import layer_problem, settled, solved
 from optprobe.study.rows import feature_rows
-from optprobe.study.schema import Budget
+from optprobe.study.schema import Budget, Sampling
 
 STUDY = """\
 model: {model}
@@ -326,3 +328,18 @@ def test_evidence_on_a_neuron_of_a_study(place, model):
         result = invoke(*arguments, "--neuron", wrong)
         assert result.exit_code == 2
         assert expected in result.stderr
+
+
+def test_positions_that_are_skipped_are_the_feature_s_unless_the_study_says():
+    """position/first would have no positive row if its five first tokens were skipped."""
+    texts, facts = tokens(*[("a", "b", "c", "d", "e", "f", "g", "h")] * 12)
+    documents = tuple(f"document {i}" for i in range(len(texts)))
+    dataset, feature = load_feature(
+        "position/first", dataset=Dataset("texts", texts, documents, "here", "none")
+    )
+    rows = feature_rows(feature, dataset, facts, Sampling())
+    assert facts.position[rows.keep].min() == 0
+    with pytest.raises(ValueError, match="position/first"):
+        feature_rows(feature, dataset, facts, Sampling(skip_first=5))
+    with pytest.raises(ValueError, match="position/first"):
+        feature_rows(replace(feature, skip_first=5), dataset, facts, Sampling())

@@ -14,8 +14,8 @@ LINES = (
 )
 
 
-def save_tiny(folder: Path, architecture: str = "llama") -> Path:
-    """A model folder as `save_pretrained` writes it; its tokenizer begins every text with <s>."""
+def save_tiny(folder: Path, architecture: str = "llama", *, begins: bool = True) -> Path:
+    """A model folder as `save_pretrained` writes it; texts begin with <s> if `begins` says so."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import (
@@ -42,9 +42,10 @@ def save_tiny(folder: Path, architecture: str = "llama") -> Path:
             show_progress=False,
         ),
     )
-    inner.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 0)]
-    )
+    if begins:
+        inner.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="</s>"
     )

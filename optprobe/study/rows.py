@@ -51,6 +51,7 @@ def feature_rows(
         ValueError: no row of a class, or a class within one document; the feature is named.
     """
     labels = feature.labels(dataset, rows)
+    given = sampling.skip_first
     documents = dataset.documents_of(rows)
     try:
         keep = sample(
@@ -59,7 +60,7 @@ def feature_rows(
             dataset.documents,
             ratio=sampling.ratio,
             limit=sampling.limit,
-            skip_first=sampling.skip_first,
+            skip_first=feature.skip_first if given is None else given,
             seed=sampling.seed,
         )
         held = group_split(

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from optprobe.features.base import SKIP_FIRST
 from optprobe.features.sampling import LIMIT, RATIO
 from optprobe.heuristics import get_heuristic
 
@@ -74,14 +73,15 @@ class Sampling(Section):
     Attributes:
         ratio: largest share of positive rows.
         limit: largest number of rows; None for no limit.
-        skip_first: token positions at the beginning of a text that are left out.
+        skip_first: token positions at the beginning of a text that are left out; by default what
+            the feature asks for: 5, and 0 where the feature is the position.
         test_size: share of the rows held out, whole documents.
         seed: of the draws.
     """
 
     ratio: Annotated[float, Field(gt=0, lt=1)] = RATIO
     limit: Annotated[int, Field(ge=4)] | None = LIMIT
-    skip_first: Annotated[int, Field(ge=0)] = SKIP_FIRST
+    skip_first: Annotated[int, Field(ge=0)] | None = None
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.3
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -35,6 +35,7 @@ class BridgeDoor:
         self, bridge: TransformerBridge, model: str | None = None, revision: str | None = None
     ) -> None:
         self.bridge = bridge
+        self.tokenizer: Any = bridge.tokenizer
         self.model = model or str(bridge.cfg.model_name)
         self.revision = revision
         self.tokenizer_name = str(getattr(bridge.tokenizer, "name_or_path", "") or self.model)
@@ -70,7 +71,8 @@ class BridgeDoor:
             dtype=getattr(torch, dtype),
         )
         door = cls(bridge, held.name, held.revision)
-        door.tokenizer_name = held.tokenizer_name
+        # The bridge's copy may begin texts with a token that the model's own does not.
+        door.tokenizer, door.tokenizer_name = held.tokenizer, held.tokenizer_name
         return door
 
     def sites(self) -> list[str]:
@@ -78,8 +80,8 @@ class BridgeDoor:
         return list(self.bridge.hook_dict)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """The tokens of texts by the bridge's tokenizer."""
-        return encode(self.bridge.tokenizer, texts)
+        """The tokens of texts by the model's own tokenizer; by its bridge's, if one was given."""
+        return encode(self.tokenizer, texts)
 
     def run(
         self, ids: torch.Tensor, mask: torch.Tensor, sites: Sequence[str], reduce: Reduce
