@@ -193,7 +193,7 @@ def test_whole_weights_are_repeated_rows() -> None:
 def test_columns_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Z is held in float32 the search allows for it, and the checker still agrees."""
     monkeypatch.setattr(dense, "DOUBLE_BYTES", 0)
-    monkeypatch.setattr("optprobe.problem.DOUBLE_BYTES", 0)
+    monkeypatch.setattr("optprobe.observations.DOUBLE_BYTES", 0)
     for shift in (0.0, 50.0):
         problem = regression(seed=3, lam=0.01, shift=shift)
         assert problem.matrix.roundoff > native.DOUBLE
