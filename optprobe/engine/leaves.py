@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
-from optprobe.engine.enumeration import newton_start
+from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import subsets
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
@@ -38,7 +38,8 @@ CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 kept if it leaves no more than this share of them."""
 
 COMPILED = 2**11
-"""Triples of a node from which the compiled loop takes less time than NumPy."""
+"""Triples of a node, and numbers that a batch of fits reads, from which compiled loops take less time than
+NumPy."""
 
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
@@ -61,14 +62,25 @@ def fit_leaf(
     supports: Int[Array, "m k"],
     cutoff: float,
 ) -> Fits:
-    """Fit supports that share the forced columns, from one Newton step off their centre."""
+    """Fit supports that share the forced columns, from one Newton step off their fit."""
     used, inside = np.unique(supports, return_inverse=True)
     inside = inside.reshape(supports.shape)
     block = signed(exact(used), rows)
-    start = None
-    if np.isfinite(rows.loss.lipschitz):
-        start = newton_start(block, np.searchsorted(used, chosen), inside, rows)
-    return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
+    if not np.isfinite(rows.loss.lipschitz):
+        return fit_supports(block, inside, rows, cutoff=cutoff)
+    at = expansion(block, np.searchsorted(used, chosen), rows)
+    if not isinstance(rows.loss, Logistic) or supports.size * len(rows.w) < 2**9 * COMPILED:
+        start = newton_start(at, inside, rows.lam)
+        return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
+    from optprobe.engine.pruning import prune  # numba takes half a second to load
+
+    theta, dual = prune(block, inside, rows, at, cutoff)
+    left = np.flatnonzero(~(dual > cutoff))
+    fits = fit_supports(block, inside[left], rows, start=theta[left], cutoff=cutoff)
+    primal, solution = np.full(len(dual), np.inf), theta.copy()
+    theta[left] = np.column_stack([fits.beta, fits.intercept])
+    dual[left], primal[left], solution[left] = fits.dual, fits.primal, fits.solution
+    return Fits(theta[:, :-1], theta[:, -1], solution, primal, dual, np.zeros(len(dual)), dual)
 
 
 def _point(centre: Centre, chosen: Int[Array, "s"], members: Int[Array, "f"]) -> DualPoint:
