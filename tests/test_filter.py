@@ -210,7 +210,8 @@ def test_lines_take_the_best_step_beside_their_head() -> None:
             for j in range(r - 2, f - 1):
                 leads = list(itertools.combinations(range(j), r - 2))
                 lead = np.array(leads, int).reshape(len(leads), r - 2).T
-                bounds = at.lines(lead, j)
+                heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
+                bounds = at.beside(heads, slice(j + 1, None))
                 for t, last in itertools.product(range(0, lead.shape[1], 3), range(j + 1, f)):
                     if made.reach[last] == 0.0:
                         continue
@@ -218,6 +219,8 @@ def test_lines_take_the_best_step_beside_their_head() -> None:
                     head = at.head(P[:, None], covering.HEAD)
                     expected = best_beside(made, head, P, last, lam)
                     assert bounds[t, last - j - 1] == pytest.approx(expected, rel=1e-7, abs=1e-8)
+                    alone = at.beside(P[:, None], np.array([last]))[0]
+                    assert alone == pytest.approx(expected, rel=1e-7, abs=1e-8)
                     checked_lines += 1
     assert checked_lines > 3000
 

@@ -69,7 +69,7 @@ def fit_leaf(
     if not np.isfinite(rows.loss.lipschitz):
         return fit_supports(block, inside, rows, cutoff=cutoff)
     at = expansion(block, np.searchsorted(used, chosen), rows)
-    if not isinstance(rows.loss, Logistic) or supports.size * len(rows.w) < 2**9 * COMPILED:
+    if not isinstance(rows.loss, Logistic) or supports.size * len(rows.w) < 2**4 * COMPILED:
         start = newton_start(at, inside, rows.lam)
         return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
     from optprobe.engine.pruning import prune  # numba takes half a second to load
@@ -113,9 +113,14 @@ class Filter:
         self.centres = Centres(self.rows)
         self._held, self._block = np.empty(0, np.int64), np.empty((0, len(self.rows.w)))
 
+    @property
+    def serves(self) -> bool:
+        """Whether it bounds supports of this loss."""
+        return isinstance(self.rows.loss, Logistic)
+
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
-        if not isinstance(self.rows.loss, Logistic) or not 1 <= size <= FILTERED:
+        if not self.serves or not 1 <= size <= FILTERED:
             return False
         return math.comb(members, size) <= MOST[size]
 
