@@ -13,6 +13,7 @@ products with Z; a batch is the best open nodes by bound plus the best child of 
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -43,8 +44,9 @@ ENUMERATE, HINGE_ENUMERATE = 3000, 50
 FILTER_FROM = 64
 """Where the filter can be tried, only fewer than these are enumerated without it."""
 
-CHAINED = 0.8
-"""A node whose relaxation leaves more than this share of its columns free is split into a chain."""
+CHAINED, CHAIN = 0.8, 2**25
+"""A node whose relaxation leaves more than this share of its columns free, and no more supports than
+that, is split into a chain: to relax its children would take longer than to filter them."""
 
 FIT_CHUNK = 4096
 """Supports fitted between two looks at the incumbent and the clock."""
@@ -271,7 +273,8 @@ class Search:
             return []
         if self.out_of_time():
             return [after]
-        if size == FILTERED + 1 and self.filter.serves and len(members) > CHAINED * few:
+        chained = len(members) > CHAINED * few and math.comb(len(members), size) < CHAIN
+        if size == FILTERED + 1 and self.filter.serves and chained:
             return self.chain(after, members, at)
         return self.branch(after, free, relaxed.beta[i], value, gain)
 
