@@ -105,7 +105,7 @@ def main() -> None:
         pairs = surviving_subsets(np.arange(3.0), 2, 0.5, np.inf)
         if pairs is not None and np.isfinite(rows.loss.lipschitz):
             newton_start(signed(columns, rows), np.empty(0, int), pairs, rows)
-        if problem.loss_name == "logistic":
+        if problem.loss_name != "hinge":
             nodes = Filter(problem.matrix.columns, rows, lambda: False)
             members = problem.usable[1:]
             nodes(problem.usable[:1], members, np.zeros(2), np.zeros(len(members)), 2, 1.0)

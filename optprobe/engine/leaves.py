@@ -12,10 +12,10 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
+from optprobe.engine.damping import MOVED
 from optprobe.engine.enumeration import newton_start
 from optprobe.engine.filter import subsets
 from optprobe.heuristics.fits import Columns
-from optprobe.losses import Logistic
 from optprobe.rows import Rows
 from optprobe.support import Fits, fit_supports, signed
 
@@ -100,7 +100,7 @@ class Filter:
 
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
-        if not isinstance(self.rows.loss, Logistic) or not 1 <= size <= FILTERED:
+        if not isinstance(self.rows.loss, MOVED) or not 1 <= size <= FILTERED:
             return False
         return math.comb(members, size) <= MOST[size]
 
