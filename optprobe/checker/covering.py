@@ -26,7 +26,7 @@ BLOCK = 2**14
 """Supports bounded at once: their arrays stay in the cache."""
 
 LINED = 100
-"""Free columns from which supports are bounded by lines: a head and all columns after it at once."""
+"""Free columns from which supports are bounded by lines: a head and all columns after it."""
 
 HEAD = 0.8
 """Of the reach, the most that the head of a line takes."""

@@ -45,8 +45,8 @@ FILTER_FROM = 64
 """Where the filter can be tried, only fewer than these are enumerated without it."""
 
 CHAINED, CHAIN = 0.8, 2**25
-"""A node whose relaxation leaves more than this share of its columns free, and no more supports than
-that, is split into a chain: to relax its children would take longer than to filter them."""
+"""A node whose relaxation leaves more than this share of its columns free, and no more supports
+than that, is split into a chain: to relax its children would take longer than to filter them."""
 
 FIT_CHUNK = 4096
 """Supports fitted between two looks at the incumbent and the clock."""
@@ -278,9 +278,7 @@ class Search:
             return self.chain(after, members, at)
         return self.branch(after, free, relaxed.beta[i], value, gain)
 
-    def leaf(
-        self, number: int, chosen: Array, members: Array, size: int, at: Point
-    ) -> bool:
+    def leaf(self, number: int, chosen: Array, members: Array, size: int, at: Point) -> bool:
         """Resolve a node by its supports, if few enough survive; False leaves it open."""
         need = at.value - float(at.gain[chosen].sum()) - self.cutoff
         filtered = self.filter.takes(len(members), size)
