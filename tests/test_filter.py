@@ -255,6 +255,28 @@ def test_lines_take_the_best_step_beside_their_head() -> None:
 
 
 @np.errstate(all="ignore")
+@pytest.mark.parametrize("block", [1, 50, 2**14])
+@pytest.mark.parametrize("r", [2, 3, 4])
+def test_lines_leave_what_single_supports_leave(
+    block: int, r: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken by lines or one by one, with one centre or two: the same supports are uncovered."""
+    n = node(4, "logistic")
+    made = filter.quadratic(n.forced, n.free, n.margin, n.rows)
+    other = filter.quadratic(n.forced, n.free, 0.9 * n.margin, n.rows)
+    centres = [centre_of(made, n.rows.lam), centre_of(other, n.rows.lam)]
+    monkeypatch.setattr(covering, "BLOCK", block)
+    for cutoff in (made.value - 0.3, made.value - 0.05, made.value - 0.01):
+        for used in (centres[:1], centres):
+            found = []
+            for lined in (1, 1000):
+                monkeypatch.setattr(covering, "LINED", lined)
+                blocks = list(covering.uncovered(used, r, cutoff))
+                found.append(sorted(tuple(sorted(T)) for part in blocks for T in part.tolist()))
+            assert found[0] == found[1]
+
+
+@np.errstate(all="ignore")
 def test_compiled_triples_are_those_that_no_step_bounds() -> None:
     for seed in range(30):
         n = node(seed, ("squared_hinge", "logistic", "squared_error")[seed % 3])

@@ -25,7 +25,7 @@ Array = np.ndarray
 BLOCK = 2**14
 """Supports bounded at once: their arrays stay in the cache."""
 
-LINED = 100
+LINED = 30
 """Free columns from which supports are bounded by lines: a head and all columns after it."""
 
 HEAD = 0.8
@@ -175,15 +175,40 @@ def uncovered(centres: list[Centre], r: int, lower: float) -> Iterator[Int[Array
 def _left_by_lines(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
     """Every r-subset but those that one centre covers by the step beside its head."""
     f = len(first.v)
-    for j in range(r - 2, f - 1):
-        leads = np.fromiter(chain.from_iterable(combinations(range(j), r - 2)), np.int64)
-        leads = leads.reshape(math.comb(j, r - 2), r - 2).T
-        step = max(1, BLOCK // (f - 1 - j))
-        for start in range(0, leads.shape[1], step):
-            lead = leads[:, start : start + step]
-            heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
-            at, last = np.nonzero(~(first.beside(heads, slice(j + 1, None)) >= lower))
-            yield np.concatenate([heads[:, at], last[None] + j + 1])
+    parts: list[Array] = []
+    for heads in _heads(f, r - 1):
+        after = int(heads[-1, 0]) + 1
+        left = ~(first.beside(heads, slice(after, None)) >= lower)
+        left &= np.arange(after, f) > heads[-1][:, None]
+        at, last = np.nonzero(left)
+        parts.append(np.concatenate([heads[:, at], last[None] + after]))
+        if sum(part.shape[1] for part in parts) >= BLOCK:
+            yield np.concatenate(parts, axis=1)
+            parts = []
+    yield np.concatenate([np.empty((r, 0), np.int64), *parts], axis=1)
+
+
+def _heads(f: int, q: int) -> Iterator[Int[Array, "q batch"]]:
+    """Every q-subset that a column follows, by its last column, as many as make BLOCK supports."""
+    parts: list[Array] = []
+    held, room = 0, 0
+    for j in range(q - 1, f - 1):
+        lead = np.fromiter(chain.from_iterable(combinations(range(j), q - 1)), np.int64)
+        lead = lead.reshape(math.comb(j, q - 1), q - 1).T
+        heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
+        start = 0
+        while start < heads.shape[1]:
+            if not parts:
+                held, room = 0, max(1, BLOCK // (f - 1 - j))
+            part = heads[:, start : start + room - held]
+            parts.append(part)
+            held += part.shape[1]
+            start += part.shape[1]
+            if held == room:
+                yield np.concatenate(parts, axis=1)
+                parts = []
+    if parts:
+        yield np.concatenate(parts, axis=1)
 
 
 def subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:

@@ -29,6 +29,9 @@ MOST = {1: 2**30, 2: 2**22, 3: 2**31}
 """Supports of a node, by the columns to add, past which it is branched on instead of filtered: the
 pairs and triples of a whole layer are within it."""
 
+CHAIN = 2**25
+"""Supports of a node that is split into nodes for the filter, at most."""
+
 FOLLOWED, SHARE, LISTED, PER_FIT = 30000, 64, 300, 2000
 """Supports that the first centre may leave, `FOLLOWED` or one of `SHARE`, and the last: `LISTED`
 or one of `PER_FIT`, which take about as long to bound as one to fit. A node with more is branched
@@ -126,6 +129,10 @@ class Filter:
         if not self.serves or not 1 <= size <= FILTERED:
             return False
         return math.comb(members, size) <= MOST[size]
+
+    def chains(self, members: int, size: int) -> bool:
+        """Whether all those nodes that a node is split into are quickly filtered."""
+        return self.serves and size == FILTERED + 1 and math.comb(members, size) <= CHAIN
 
     def __call__(
         self,

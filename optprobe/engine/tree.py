@@ -13,7 +13,6 @@ products with Z; a batch is the best open nodes by bound plus the best child of 
 from __future__ import annotations
 
 import heapq
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from jaxtyping import Bool, Float64, Int
 
 from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.leaves import FILTERED, Filter, fit_leaf
+from optprobe.engine.leaves import Filter, fit_leaf
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
@@ -44,9 +43,10 @@ ENUMERATE, HINGE_ENUMERATE = 3000, 50
 FILTER_FROM = 64
 """Where the filter can be tried, only fewer than these are enumerated without it."""
 
-CHAINED, CHAIN = 0.8, 2**25
-"""A node whose relaxation leaves more than this share of its columns free, and no more supports
-than that, is split into a chain: to relax its children would take longer than to filter them."""
+SMALL, NEAR, FAR = 300, 0.5, 0.1
+"""Half of a node's columns are nearer to being proven out than a share of its gap. If that is
+`NEAR`, it is branched on unless at most `SMALL` columns are left; if it is not even `FAR`, it is
+split into a chain where that is quick, for relaxations would not help its children either."""
 
 FIT_CHUNK = 4096
 """Supports fitted between two looks at the incumbent and the clock."""
@@ -257,24 +257,25 @@ class Search:
         members = np.flatnonzero(free)
         remaining = int(nodes.remaining[i])
         bounds = branch_bounds(value, float(gain[forced].sum()), gain[members], remaining)
+        # How near columns are to being proven out.
+        raised = float(np.median(bounds.entering)) - bounds.bound if len(members) else 0.0
+        near = raised / max(self.cutoff - bounds.bound, 1e-300)
         # A column whose leaving is proven worse joins S1; one whose entering is, leaves F.
         into = bounds.leaving >= self.cutoff
         out = bounds.entering >= self.cutoff
         forced[members[into]] = True
         free[members[into | out]] = False
-        few = len(members)
         members, chosen = np.flatnonzero(free), np.flatnonzero(forced)
         size = min(self.k - len(chosen), len(members))
         at = Point(value, gain, relaxed.beta[i], intercept)
         after = Node(
             bound, number, chosen, np.packbits(free), used, beta.astype(np.float32), intercept
         )
-        if self.leaf(number, chosen, members, size, at):
+        if (len(members) <= SMALL or near < NEAR) and self.leaf(number, chosen, members, size, at):
             return []
         if self.out_of_time():
             return [after]
-        chained = len(members) > CHAINED * few and math.comb(len(members), size) < CHAIN
-        if size == FILTERED + 1 and self.filter.serves and chained:
+        if near < FAR and self.filter.chains(len(members), size):
             return self.chain(after, members, at)
         return self.branch(after, free, relaxed.beta[i], value, gain)
 
@@ -299,8 +300,7 @@ class Search:
     def chain(self, node: Node, members: Array, at: Point) -> list[Node]:
         """Split on one free column after another, the strongest first, and filter each side in.
 
-        For a node whose relaxation hardly fixes anything: those of its children would not either,
-        so that they go without.
+        For a node whose relaxation is far from fixing anything: its children go without one.
         """
         order = members[np.lexsort((-at.gain[members], -np.abs(at.beta[members])))]
         size, number, point = self.k - len(node.forced), node.number, self.proof.point[node.number]
