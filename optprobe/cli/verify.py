@@ -11,6 +11,7 @@ from optprobe.cli import common
 
 if TYPE_CHECKING:
     from optprobe.checker import Verdict
+    from optprobe.files import Activations
 
 
 def verify(
@@ -18,7 +19,8 @@ def verify(
         Path, typer.Argument(metavar="CERTIFICATE", help="File written by --certificate.")
     ],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="The activation file that was solved.")
+        Path,
+        typer.Argument(metavar="DATA", help="The activation file, or the store, that was solved."),
     ],
     test: Annotated[
         Path | None,
@@ -27,17 +29,39 @@ def verify(
             help="Held-out rows where DATA has none: test_rows.npy, written by `optprobe curve`.",
         ),
     ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where DATA is a store: the study that was run on it."),
+    ] = None,
+    feature: Annotated[
+        str | None,
+        typer.Option(help="Of that study, as named there; by default its only one."),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="Of that study; by default the only one of the store.")
+    ] = None,
 ) -> None:
-    """Check a proof of optimality against the data; exit code 0 if it holds, 1 if not."""
+    """Check a proof of optimality against the data; exit code 0 if it holds, 1 if not.
+
+    The rows that a study probed are drawn again from its texts and settings.
+    """
     from optprobe import files
     from optprobe.certificate import read
     from optprobe.checker import verify as check
 
-    with common.stoppable(), common.bad_input(ValueError, TypeError):
+    with common.stoppable(), common.bad_input(ValueError, TypeError, ImportError):
         if not certificate.is_file():
             raise ValueError(f"{certificate}: no such file")
         proof = read(certificate)
-        held = files.read(data)
+        asked = {"--study": study, "--feature": feature, "--layer": layer}
+        if data.is_dir():
+            if test is not None:
+                raise ValueError("--test is for activation files; a study draws its own")
+            held = _probed(data, study, feature, layer)
+        elif given := [name for name, value in asked.items() if value is not None]:
+            raise ValueError(f"{given[0]} is for stores and {data} is none; leave it out")
+        else:
+            held = files.read(data)
         weights = None
         if proof.header.get("weighting") == "given":
             if held.weights is None:
@@ -50,6 +74,26 @@ def verify(
     for line in describe(verdict, certificate.name, data.name):
         typer.echo(line)
     raise typer.Exit(0 if verdict.valid else common.NOT_PROVEN)
+
+
+def _probed(
+    folder: Path, study: Path | None, feature: str | None, layer: int | None
+) -> Activations:
+    """The rows of a store that a study probed for a feature at a layer, read in place.
+
+    Raises:
+        ValueError: no study, a feature or a layer that is not there or not said, a store of other
+            texts.
+    """
+    from optprobe.activations.store import Store
+    from optprobe.study import probed_rows, read_study
+
+    if study is None:
+        raise ValueError(
+            f"{folder} is a folder; pass the study that was run on it (--study FILE), or an "
+            "activation file"
+        )
+    return probed_rows(Store.open(folder), read_study(study), feature, layer)
 
 
 def describe(verdict: Verdict, certificate: str, data: str) -> list[str]:
