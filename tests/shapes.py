@@ -46,7 +46,8 @@ def main() -> None:
 
     from optprobe.activations import Store, exchange
     from optprobe.curves import curve
-    from optprobe.engine.enumeration import newton_start, surviving_subsets
+    from optprobe.engine.enumeration import surviving_subsets
+    from optprobe.engine.expansion import expansion, newton_start
     from optprobe.engine.leaves import Filter
     from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
@@ -104,7 +105,8 @@ def main() -> None:
         fit_support(columns, rows, start=np.zeros(len(columns) + 1))
         pairs = surviving_subsets(np.arange(3.0), 2, 0.5, np.inf)
         if pairs is not None and np.isfinite(rows.loss.lipschitz):
-            newton_start(signed(columns, rows), np.empty(0, int), pairs, rows)
+            at = expansion(signed(columns, rows), np.empty(0, int), rows)
+            newton_start(at, pairs, rows.lam)
         if problem.loss_name == "logistic":
             nodes = Filter(problem.matrix.columns, rows, lambda: False)
             members = problem.usable[1:]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from instances import random_problem
 
-from optprobe.engine.enumeration import newton_start, surviving_subsets
+from optprobe.engine.enumeration import surviving_subsets
+from optprobe.engine.expansion import expansion, newton_start
 from optprobe.losses import LOSSES
 from optprobe.support import Rows, fit_supports, signed
 
@@ -108,7 +109,7 @@ def test_newton_start_is_one_newton_step(loss, seed, shared):
     forced = np.arange(shared)
     rest = [s for s in combinations(range(shared, p), 2)]
     supports = np.array([[*forced, *s] for s in rest])
-    found = newton_start(block, forced, supports, rows)
+    found = newton_start(expansion(block, forced, rows), supports, rows.lam)
     centre = fit_supports(block, forced[None], rows)
     for support, start in zip(supports, found, strict=True):
         columns = block[[*support, p]]
@@ -129,7 +130,7 @@ def test_fits_from_the_newton_start_are_the_same_fits(loss):
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
     block = signed(problem.matrix.columns(problem.usable), rows)
     supports = np.array([[0, *s] for s in combinations(range(1, len(block) - 1), 2)])
-    start = newton_start(block, np.array([0]), supports, rows)
+    start = newton_start(expansion(block, np.array([0]), rows), supports, rows.lam)
     warm, cold = (
         fit_supports(block, supports, rows, start=start),
         fit_supports(block, supports, rows),

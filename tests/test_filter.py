@@ -16,12 +16,12 @@ from scipy.special import rel_entr
 from optprobe import Limits, Problem, Status, solve
 from optprobe.bounds import repair_intercept
 from optprobe.certificate import Kind
+from optprobe.checker import covering, parabola, verify
 from optprobe.checker import filtered as checked
-from optprobe.checker import parabola, verify
 from optprobe.checker.data import Columns, source_of
 from optprobe.checker.duals import Rows as CheckedRows
 from optprobe.checker.form import claim_of
-from optprobe.engine import centres, filter, leaves, tree
+from optprobe.engine import centres, filter, leaves, tree, triples
 from optprobe.engine.damping import damping
 from optprobe.losses import Logistic
 from optprobe.rows import Rows
@@ -171,13 +171,81 @@ def test_costs_are_the_bracket_at_the_closed_form() -> None:
 
 def test_subsets_are_all_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filter, "BLOCK", 7)
-    monkeypatch.setattr(checked, "BLOCK", 7)
+    monkeypatch.setattr(covering, "BLOCK", 7)
     for f, size in itertools.product(range(1, 9), range(1, 5)):
         expected = set(itertools.combinations(range(f), size))
-        for subsets in (filter.subsets, checked._subsets):
+        for subsets in (filter.subsets, covering.subsets):
             found = [tuple(sorted(T)) for block in subsets(f, size) for T in block.T.tolist()]
             assert len(found) == len(expected)
             assert set(found) == expected
+
+
+def centre_of(at: filter.Quadratic, lam: float) -> covering.Centre:
+    """The engine's numbers as the checker would hold them."""
+    return covering.Centre(at.value, at.v, at.M, at.K, at.h, at.reach, filter.REACH, lam)
+
+
+def best_beside(at: filter.Quadratic, head: covering.Head, P: np.ndarray, third: int, lam: float):
+    """The best bound of P + l with d_P as it is: a parabola in d_l, from three of its values."""
+
+    def value(step: float) -> float:
+        return bracket(at, np.append(P, third), np.append(head.d[:, 0], step), lam)
+
+    far = (filter.REACH - float(head.length[0])) / max(float(at.reach[third]), 1e-300)
+    low, middle, high = value(-1.0), value(0.0), value(1.0)
+    bend, slope = (low + high) / 2 - middle, (high - low) / 2
+    step = np.clip(-slope / (2 * bend) if bend > 0 else 0.0, -far, far)
+    return at.value - value(float(step))
+
+
+@np.errstate(all="ignore")
+def test_lines_take_the_best_step_beside_their_head() -> None:
+    checked_lines = 0
+    for seed in range(40):
+        n = node(seed)
+        made = filter.quadratic(n.forced, n.free, n.margin, n.rows)
+        lam, f = n.rows.lam, len(made.v)
+        at = centre_of(made, lam)
+        for r in (2, 3, 4):
+            for j in range(r - 2, f - 1):
+                leads = list(itertools.combinations(range(j), r - 2))
+                lead = np.array(leads, int).reshape(len(leads), r - 2).T
+                bounds = at.lines(lead, j)
+                for t, last in itertools.product(range(0, lead.shape[1], 3), range(j + 1, f)):
+                    if made.reach[last] == 0.0:
+                        continue
+                    P = np.append(lead[:, t], j).astype(int)
+                    head = at.head(P[:, None], covering.HEAD)
+                    expected = best_beside(made, head, P, last, lam)
+                    assert bounds[t, last - j - 1] == pytest.approx(expected, rel=1e-7, abs=1e-8)
+                    checked_lines += 1
+    assert checked_lines > 3000
+
+
+@np.errstate(all="ignore")
+def test_compiled_triples_are_those_that_no_step_bounds() -> None:
+    for seed in range(30):
+        n = node(seed)
+        free = np.concatenate([n.free, 0.5 * n.free[::-1] + n.free])
+        made = filter.quadratic(n.forced, free, n.margin, n.rows)
+        lam = n.rows.lam
+        at = centre_of(made, lam)
+        everything = np.concatenate(list(filter.subsets(len(free), 3)), axis=1)
+        full = made.value - filter.costs(made, everything, lam)
+        simple = np.empty(len(full))
+        for t, (i, j, last) in enumerate(everything.T):
+            P = np.array([i, j])
+            simple[t] = best_beside(made, at.head(P[:, None], triples.PAIR), P, int(last), lam)
+        best = np.fmax(full, simple)
+        cutoff = float(np.quantile(best[np.isfinite(best)], 0.3)) + 1e-9
+        left = triples.triples_below(made, lam, cutoff, 10**6, lambda: False)
+        assert left is not None
+        sure = np.abs(best - cutoff) > 1e-7
+        expected = {tuple(T) for T in everything[:, sure & ~(best >= cutoff)].T.tolist()}
+        unsure = {tuple(T) for T in everything[:, ~sure].T.tolist()}
+        assert {tuple(T) for T in left.tolist()} - unsure == expected
+        assert triples.triples_below(made, lam, np.inf, 50, lambda: False) is None
+        assert triples.triples_below(made, lam, cutoff, 10**6, lambda: True) is None
 
 
 GRID = np.concatenate([np.logspace(-250, -3, 2000), np.linspace(1e-3, 0.5, 20001)])

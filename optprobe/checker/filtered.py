@@ -1,4 +1,4 @@
-"""The supports of a filtered node that its centre does not cover.
+"""The centres of a filtered node, recomputed from the data.
 
     P(U) >= D0 - ||v_T - M_TT d||^2 / (2 lam) - d' K_TT d / 2 - h_T' d      for every U in S + T
 
@@ -9,13 +9,12 @@ may cost in sections 6 to 10 of `rounding`: one number for all the supports of a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optprobe.checker.covering import Centre
 from optprobe.checker.data import Columns
 from optprobe.checker.duals import Rows, box_point, duals
 from optprobe.checker.parabola import omega
@@ -26,102 +25,11 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-BLOCK = 2**12
-"""Supports handled at once."""
-
 DEAD = 1e-3
 """A direction shorter than this times kappa is taken for zero."""
 
 LEAST_RHO = 2.0**-80
 """The residual of the intercept condition is taken to be at least this."""
-
-
-@dataclass(frozen=True)
-class Centre:
-    """The quadratic of one centre over the free columns, as computed.
-
-    Attributes:
-        floor: at most D0, less everything that rounding and residuals may cost.
-        v, M, K, h: see above.
-        length: L_j = max_i |G_ij|.
-        reach, lam: e and the ridge.
-    """
-
-    floor: float
-    v: Float64[Array, "f"]
-    M: Float64[Array, "f f"]
-    K: Float64[Array, "f f"]
-    h: Float64[Array, "f"]
-    length: Float64[Array, "f"]
-    reach: float
-    lam: float
-
-    def bounds(self, sets: Int[Array, "r batch"]) -> Float64[Array, "batch"]:
-        """floor - cost(T) for T = sets[:, t]; NaN proves nothing.
-
-        Whatever d comes out of the elimination is shortened until sum |d_j| L_j <= e.
-        """
-        r, batch = sets.shape
-        own, live = np.diag(self.M), self.length > 0.0
-        pivot = np.where(live, own + self.lam * np.diag(self.K) / own, 1.0)
-        goal = np.where(live, self.v - self.lam * self.h / own, 0.0)
-        A = np.empty((r, r, batch))
-        K = np.empty((r, r, batch))
-        for p in range(r):
-            for q in range(r):
-                A[p, q] = self.M[sets[p], sets[q]]
-                K[p, q] = self.K[sets[p], sets[q]]
-        M, d = A.copy(), goal[sets]
-        for p in range(r):
-            A[p, p] = pivot[sets[p]]
-        for p in range(r):
-            for q in range(p + 1, r):
-                factor = A[q, p] / A[p, p]
-                A[q, p + 1 :] -= factor * A[p, p + 1 :]
-                d[q] -= factor * d[p]
-        for p in range(r - 1, -1, -1):
-            for q in range(p + 1, r):
-                d[p] -= A[p, q] * d[q]
-            d[p] /= A[p, p]
-        length = (np.abs(d) * self.length[sets]).sum(axis=0)
-        d *= np.where(length > self.reach, self.reach / length, 1.0) * (1.0 - 2.0**-40)
-        rest = self.v[sets] - (M * d).sum(axis=1)
-        bent = 0.5 * (K * d).sum(axis=1) + self.h[sets]
-        cost = (rest * rest).sum(axis=0) / (2.0 * self.lam) + (d * bent).sum(axis=0)
-        return self.floor - cost
-
-
-def uncovered(centres: list[Centre], r: int, lower: float) -> Iterator[Int[Array, "batch r"]]:
-    """Positions of the r-subsets whose bound reaches `lower` at no centre, in blocks."""
-    for sets in _subsets(len(centres[0].v), r):
-        left = sets
-        for centre in centres:
-            left = left[:, ~(centre.bounds(left) >= lower)]
-        yield left.T
-
-
-def _subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:
-    """Every r-subset of f positions: each last position with the subsets below it."""
-    if r == 0:
-        yield np.empty((0, 1), np.int64)
-        return
-    heads = np.fromiter(chain.from_iterable(combinations(range(f), r - 1)), np.int64)
-    heads = heads.reshape(math.comb(f, r - 1), r - 1)
-    if r > 1:
-        heads = heads[np.argsort(heads[:, -1], kind="stable")]
-    parts: list[Array] = []
-    held = 0
-    for last in range(r - 1, f):
-        count = math.comb(last, r - 1)  # subsets of the positions before it
-        for start in range(0, count, BLOCK):
-            head = heads[start : min(start + BLOCK, count)]
-            parts.append(np.column_stack([head, np.full(len(head), last)]))
-            held += len(head)
-            if held >= BLOCK:
-                yield np.concatenate(parts).T
-                parts, held = [], 0
-    if parts:
-        yield np.concatenate(parts).T
 
 
 class Centres:

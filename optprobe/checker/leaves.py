@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from optprobe.checker.filtered import Centres, uncovered
+from optprobe.checker.covering import uncovered
+from optprobe.checker.filtered import Centres
 from optprobe.checker.form import RefusedError
 from optprobe.checker.points import Fits, Points
 from optprobe.checker.rounding import gamma

@@ -69,7 +69,10 @@ costs e eps, whatever T and d are. A direction with a small L_j is set to zero, 
     omega <= a (1 - a), where a (1 - a) times that bracket is at most 1: h has the error 16 u W L_j,
     plus gamma(n + 8) W L_j of the sum.
 10. Evaluation. At most 32 operations per column, each relative to a term that is bounded in 7., 8.
-    or 9.: gamma(64) times size_j^2 / (2 lam) per column, e^2 A and e W.
+    or 9.: gamma(64) times size_j^2 / (2 lam) per column, e^2 A and e W. Along a line the squares
+    are taken apart, (R - M_ll d)^2 = R^2 - 2 R M_ll d + (M_ll d)^2 and likewise for the columns of
+    the head. Their terms are of one sign at worst, and (|R| + |M_ll d|)^2 <= size_l^2 too: of
+    what size_l allows for a step of length e, R holds the head's part and M_ll d that of l.
 
 Together one number for all supports of the node, so their computed bounds need only be compared.
 

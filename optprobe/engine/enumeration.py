@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.support import Rows, fit_supports
-
 Array = np.ndarray
 
 
@@ -49,37 +47,3 @@ def surviving_subsets(
         last = position
     best = np.argsort(-total, kind="stable")
     return order[chosen[best]]
-
-
-def newton_start(
-    block: Float64[Array, "q n"],
-    forced: Int[Array, "s"],
-    supports: Int[Array, "m k"],
-    rows: Rows,
-) -> Float64[Array, "m k1"]:
-    """One Newton step from the fit of the forced columns, for all supports at once.
-
-    Gradient and Hessian of every support are blocks of one gradient and one Gram matrix at that
-    common centre, so no support touches the rows.
-
-    Args:
-        block: signed columns, the intercept's last (see `support.signed`).
-        forced: positions in `block` of the columns that every support starts with.
-        supports: positions in `block`, the forced ones first.
-        rows: labels, weights, a smooth loss and ridge.
-    """
-    m, k = supports.shape
-    fit = fit_supports(block, forced[None], rows)
-    margin = fit.beta[0] @ block[forced] + fit.intercept[0] * block[-1]
-    terms = rows.loss.terms(margin)
-    hessian = (block * (terms.curvature * rows.w)) @ block.T
-    slope = -block @ (terms.dual * rows.w)
-    full = np.concatenate([supports, np.full((m, 1), len(block) - 1)], axis=1)
-    start = np.zeros((m, k + 1))
-    start[:, : len(forced)] = fit.beta[0]
-    start[:, -1] = fit.intercept[0]
-    ridge = np.append(np.full(k, rows.lam), 0.0)
-    gradient = slope[full] + ridge * start
-    local = hessian[full[:, :, None], full[:, None, :]]
-    local[:, np.arange(k + 1), np.arange(k + 1)] += ridge + 1e-12
-    return start - np.linalg.solve(local, gradient[:, :, None])[:, :, 0]

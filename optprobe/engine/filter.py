@@ -38,6 +38,7 @@ from jaxtyping import Float64, Int
 from optprobe.bounds import repair_intercept
 from optprobe.engine.damping import damping
 from optprobe.rows import Rows
+from optprobe.threads import in_threads, workers
 
 Array = np.ndarray
 
@@ -49,6 +50,9 @@ REACH = 2.0
 
 DEAD = 1e-3
 """A direction that is shorter than this times kappa is left out: its column nearly repeats S."""
+
+SLICE = 256
+"""Columns from which a product is split between processors."""
 
 BLOCK = 2**11
 """Supports bounded at once: some forty such arrays stay in the cache."""
@@ -88,7 +92,7 @@ def quadratic(
     m = np.log(np.where(moved, 1.0 - a, 1.0)) - np.log(np.where(moved, a, 1.0))
     weight = w * omega
     G = directions(forced, free, weight)
-    M = free @ (G * weight).T
+    M = products(free, G * weight)
     G[np.diag(M) <= 0.0] = 0.0
     M[:, np.diag(M) <= 0.0] = 0.0
     scaled = G * weight
@@ -104,7 +108,7 @@ def quadratic(
         value - noise,
         free @ u,
         M,
-        G @ scaled.T,
+        products(G, scaled),
         scaled @ (y * m),
         np.abs(G).max(axis=1),
     )
@@ -122,6 +126,13 @@ def directions(
     G -= C.T @ clipped
     G[np.abs(G).max(axis=1) < DEAD * CLIP] = 0.0
     return G
+
+
+def products(A: Float64[Array, "f n"], B: Float64[Array, "g n"]) -> Float64[Array, "f g"]:
+    """A B', in slices side by side where that is much work."""
+    step = max(SLICE, -(-len(A) // workers()))
+    parts = [A[first : first + step] for first in range(0, len(A), step)]
+    return np.concatenate(in_threads(lambda part: part @ B.T, parts))
 
 
 def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
@@ -148,12 +159,9 @@ def costs(at: Quadratic, columns: Int[Array, "size batch"], lam: float) -> Float
 
     A column without a direction has G_j = 0, and whatever its d_j is changes nothing.
     """
-    r, own = len(columns), np.diag(at.M)
-    live = at.reach > 0.0
-    own = np.where(live, own, 1.0)
-    pivot = np.where(live, own + lam * np.diag(at.K) / own, 1.0)
-    target = np.where(live, at.v - lam * at.h / own, 0.0)
-    pairs = columns[:, None] * len(own) + columns
+    r = len(columns)
+    pivot, target = elimination(at, lam)
+    pairs = columns[:, None] * len(pivot) + columns
     M = at.M.ravel()[pairs]
     A = [[pivot[columns[p]] if p == q else M[p, q] for q in range(r)] for p in range(r)]
     d = _solved(A, list(target[columns]))
@@ -169,6 +177,14 @@ def costs(at: Quadratic, columns: Int[Array, "size batch"], lam: float) -> Float
             bent = bent + at.K.ravel()[pairs[p, q]] * d[q]
         cost += rest * rest * (0.5 / lam) + d[p] * bent
     return cost
+
+
+def elimination(at: Quadratic, lam: float) -> tuple[Float64[Array, "f"], Float64[Array, "f"]]:
+    """M_jj + lam K_jj / M_jj and v_j - lam h_j / M_jj: the diagonal and the right side for d."""
+    live = at.reach > 0.0
+    own = np.where(live, np.diag(at.M), 1.0)
+    pivot = np.where(live, own + lam * np.diag(at.K) / own, 1.0)
+    return pivot, np.where(live, at.v - lam * at.h / own, 0.0)
 
 
 def _solved(A: list[list[Array]], b: list[Array]) -> list[Array]:

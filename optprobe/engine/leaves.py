@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
-from optprobe.engine.enumeration import newton_start
+from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import subsets
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
@@ -24,18 +24,22 @@ Array = np.ndarray
 FILTERED = 3
 """At most so many columns are added by a filter."""
 
-MOST = {1: 2**30, 2: 2**21, 3: 2**18}
+MOST = {1: 2**30, 2: 2**22, 3: 2**31}
 """Supports of a node, by the columns to add, past which it is branched on instead of filtered: the
-pairs of a whole layer are within it, its triples are not (at ridges where a relaxation prunes,
-branching is faster, and a node that fills the time limit leaves its bound where it was)."""
+pairs and triples of a whole layer are within it."""
 
-FOLLOWED, LISTED, PER_FIT = 30000, 300, 2000
-"""Supports that the first centre may leave, and the last: `LISTED` or, if that is more, one of
-`PER_FIT`, which take about as long to bound as one to fit. A node with more is branched on."""
+FOLLOWED, SHARE, LISTED, PER_FIT = 30000, 64, 300, 2000
+"""Supports that the first centre may leave, `FOLLOWED` or one of `SHARE`, and the last: `LISTED`
+or one of `PER_FIT`, which take about as long to bound as one to fit. A node with more is branched
+on."""
 
 CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
+
+COMPILED = 2**11
+"""Triples of a node, and numbers that a batch of fits reads, from which compiled loops take less time than
+NumPy."""
 
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
@@ -58,14 +62,25 @@ def fit_leaf(
     supports: Int[Array, "m k"],
     cutoff: float,
 ) -> Fits:
-    """Fit supports that share the forced columns, from one Newton step off their centre."""
+    """Fit supports that share the forced columns, from one Newton step off their fit."""
     used, inside = np.unique(supports, return_inverse=True)
     inside = inside.reshape(supports.shape)
     block = signed(exact(used), rows)
-    start = None
-    if np.isfinite(rows.loss.lipschitz):
-        start = newton_start(block, np.searchsorted(used, chosen), inside, rows)
-    return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
+    if not np.isfinite(rows.loss.lipschitz):
+        return fit_supports(block, inside, rows, cutoff=cutoff)
+    at = expansion(block, np.searchsorted(used, chosen), rows)
+    if not isinstance(rows.loss, Logistic) or supports.size * len(rows.w) < 2**9 * COMPILED:
+        start = newton_start(at, inside, rows.lam)
+        return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
+    from optprobe.engine.pruning import prune  # numba takes half a second to load
+
+    theta, dual = prune(block, inside, rows, at, cutoff)
+    left = np.flatnonzero(~(dual > cutoff))
+    fits = fit_supports(block, inside[left], rows, start=theta[left], cutoff=cutoff)
+    primal, solution = np.full(len(dual), np.inf), theta.copy()
+    theta[left] = np.column_stack([fits.beta, fits.intercept])
+    dual[left], primal[left], solution[left] = fits.dual, fits.primal, fits.solution
+    return Fits(theta[:, :-1], theta[:, -1], solution, primal, dual, np.zeros(len(dual)), dual)
 
 
 def _point(centre: Centre, chosen: Int[Array, "s"], members: Int[Array, "f"]) -> DualPoint:
@@ -127,15 +142,10 @@ class Filter:
         lam = self.rows.lam
         first = self.centres.centre(forced, free, theta, offset, size, cutoff)
         points = [_point(first, chosen, members)]
-        kept: list[Array] = []
-        count = 0
-        for number, part in enumerate(subsets(len(members), size)):
-            kept.append(part[:, first.below(part, lam, cutoff)].T)
-            count += len(kept[-1])
-            late = number % LOOKS == LOOKS - 1 and self.stop()
-            if late or (count > FOLLOWED and size > 1):
-                return Filtered(points, None)
-        left = np.concatenate([np.empty((0, size), np.int64), *kept])
+        supports = math.comb(len(members), size)
+        left = self._left(first, len(members), size, cutoff, max(FOLLOWED, supports // SHARE))
+        if left is None:
+            return Filtered(points, None)
         while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
             centre = self.centres.centre_of(forced, free, left)
             fewer = left[centre.below(left.T, lam, cutoff)]
@@ -143,8 +153,27 @@ class Filter:
                 break
             left = fewer
             points.append(_point(centre, chosen, members))
-        most = max(LISTED, math.comb(len(members), size) // PER_FIT)
+        most = max(LISTED, supports // PER_FIT)
         return Filtered(points, left if size == 1 or len(left) <= most else None)
+
+    def _left(
+        self, first: Centre, f: int, size: int, cutoff: float, most: int
+    ) -> Int[Array, "m r"] | None:
+        """What the first centre leaves; None if that is more than `most`, or time ran out."""
+        lam = self.rows.lam
+        if size == 3 and math.comb(f, 3) >= COMPILED:
+            from optprobe.engine import triples  # numba takes half a second to load
+
+            return triples.triples_below(first.at, lam, cutoff, most, self.stop)
+        kept: list[Array] = []
+        count = 0
+        for number, part in enumerate(subsets(f, size)):
+            kept.append(part[:, first.below(part, lam, cutoff)].T)
+            count += len(kept[-1])
+            late = number % LOOKS == LOOKS - 1 and self.stop()
+            if late or (count > most and size > 1):
+                return None
+        return np.concatenate([np.empty((0, size), np.int64), *kept])
 
     def _columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Columns in float64, from those fetched last where they hold them all."""

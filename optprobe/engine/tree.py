@@ -42,7 +42,7 @@ ENUMERATE, HINGE_ENUMERATE = 3000, 50
 FILTER_FROM = 64
 """Where the filter can be tried, only fewer than these are enumerated without it."""
 
-FIT_CHUNK = 256
+FIT_CHUNK = 4096
 """Supports fitted between two looks at the incumbent and the clock."""
 
 

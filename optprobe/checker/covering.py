@@ -1,0 +1,205 @@
+"""The supports of a filtered node that its centres do not cover.
+
+    floor - ||v_T - M_TT d||^2 / (2 lam) - d' K_TT d / 2 - h_T' d      for T in F, |T| = r
+
+`filtered` makes the numbers of a centre. Any d proves something, so that d need not be computed
+with care: only what follows it is charged (section 10 of `rounding`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
+
+Array = np.ndarray
+
+BLOCK = 2**14
+"""Supports bounded at once: their arrays stay in the cache."""
+
+LINED = 100
+"""Free columns from which supports are taken by lines, all last columns of a head at once."""
+
+HEAD = 0.8
+"""Of the reach, the most that the head of a line takes."""
+
+SHORTER = 1.0 - 2.0**-40
+"""Takes more off a step than its rounding can add."""
+
+
+class Head(NamedTuple):
+    """A step d on some columns: v - M d, what it costs, and sum |d_j| L_j."""
+
+    d: Float64[Array, "r batch"]
+    rest: Float64[Array, "r batch"]
+    cost: Float64[Array, "batch"]
+    length: Float64[Array, "batch"]
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The quadratic of one centre over the free columns, as computed.
+
+    Attributes:
+        floor: at most D0, less everything that rounding and residuals may cost.
+        v, M, K, h: see above.
+        length: L_j = max_i |G_ij|.
+        reach, lam: e and the ridge.
+    """
+
+    floor: float
+    v: Float64[Array, "f"]
+    M: Float64[Array, "f f"]
+    K: Float64[Array, "f f"]
+    h: Float64[Array, "f"]
+    length: Float64[Array, "f"]
+    reach: float
+    lam: float
+
+    @cached_property
+    def _transposed(self) -> Float64[Array, "f f"]:
+        """M', row by row in memory."""
+        return np.ascontiguousarray(self.M.T)
+
+    @cached_property
+    def _pivot(self) -> Float64[Array, "f"]:
+        """M_jj + lam K_jj / M_jj."""
+        own = np.diag(self.M)
+        return np.where(self.length > 0.0, own + self.lam * np.diag(self.K) / own, 1.0)
+
+    @cached_property
+    def _goal(self) -> Float64[Array, "f"]:
+        """v_j - lam h_j / M_jj."""
+        moved = self.v - self.lam * self.h / np.diag(self.M)
+        return np.where(self.length > 0.0, moved, 0.0)
+
+    def bounds(self, sets: Int[Array, "r batch"]) -> Float64[Array, "batch"]:
+        """The bound for T = sets[:, t]; NaN proves nothing."""
+        return self.floor - self.head(sets, 1.0).cost
+
+    def head(self, sets: Int[Array, "q batch"], share: float) -> Head:
+        """The step on T alone, which takes at most a share of the reach.
+
+        d solves (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T / M_jj, by elimination without
+        pivoting, and is shortened until sum |d_j| L_j <= e.
+        """
+        r, batch = sets.shape
+        A, K = np.empty((r, r, batch)), np.empty((r, r, batch))
+        for p in range(r):
+            for q in range(r):
+                A[p, q] = self.M[sets[p], sets[q]]
+                K[p, q] = self.K[sets[p], sets[q]]
+        M, d = A.copy(), self._goal[sets]
+        for p in range(r):
+            A[p, p] = self._pivot[sets[p]]
+        for p in range(r):
+            for q in range(p + 1, r):
+                factor = A[q, p] / A[p, p]
+                A[q, p + 1 :] -= factor * A[p, p + 1 :]
+                d[q] -= factor * d[p]
+        for p in range(r - 1, -1, -1):
+            for q in range(p + 1, r):
+                d[p] -= A[p, q] * d[q]
+            d[p] /= A[p, p]
+        length = (np.abs(d) * self.length[sets]).sum(axis=0)
+        shrink = np.minimum(1.0, share * self.reach / length) * SHORTER
+        d *= shrink
+        rest = self.v[sets] - (M * d).sum(axis=1)
+        bent = 0.5 * (K * d).sum(axis=1) + self.h[sets]
+        cost = (rest * rest).sum(axis=0) / (2.0 * self.lam) + (d * bent).sum(axis=0)
+        return Head(d, rest, cost, length * shrink)
+
+    def lines(self, lead: Int[Array, "q batch"], j: int) -> Float64[Array, "batch line"]:
+        """The bounds for lead[:, t], j and one of the columns after j.
+
+        The step d_P on the head P = (lead, j) stays as it is and d_l is the best one beside it:
+
+            cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,   R = v_l - M_lP . d_P
+            a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
+            b = (M_ll R + M_Pl . rest_P) / lam - h_l - K_lP . d_P
+
+        within what reach the head leaves; the square of the head's rest and the bend along d_P are
+        in cost(P).
+        """
+        after, inverse = slice(j + 1, None), 1.0 / self.lam
+        heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
+        head = self.head(heads, HEAD)
+        own, half = np.diag(self.M)[after], 0.5 * inverse
+        right = [*(self.M[p, after] for p in lead), self.M[j, after]]
+        below = [*(self._transposed[p, after] for p in lead), self._transposed[j, after]]
+        curves = [*(self.K[p, after] for p in lead), self.K[j, after]]
+        R = np.broadcast_to(self.v[after], (lead.shape[1], len(own))).copy()
+        b, a = -np.broadcast_to(self.h[after], R.shape), half * own * own
+        a = a + 0.5 * np.diag(self.K)[after]
+        for p in range(len(heads)):
+            d, rest = head.d[p][:, None], (inverse * head.rest[p])[:, None]
+            R -= below[p] * d
+            b -= curves[p] * d
+            b += right[p] * rest
+            a = a + half * (right[p] * right[p])
+        b += (inverse * own) * R
+        with_l = (self.reach - head.length)[:, None] / self.length[after] * SHORTER
+        d = np.clip(0.5 * b / a, -with_l, with_l)
+        b -= a * d
+        b *= d
+        R *= R
+        R *= half
+        b -= R
+        b += (self.floor - head.cost)[:, None]
+        return b
+
+
+def uncovered(centres: list[Centre], r: int, lower: float) -> Iterator[Int[Array, "batch r"]]:
+    """Positions of the r-subsets whose bound reaches `lower` at no centre, in blocks."""
+    first, f = centres[0], len(centres[0].v)
+    lined = r > 1 and f >= LINED
+    for sets in _left_by_lines(first, r, lower) if lined else subsets(f, r):
+        left = sets
+        for centre in centres:
+            left = left[:, ~(centre.bounds(left) >= lower)]
+        yield left.T
+
+
+def _left_by_lines(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
+    """Every r-subset but those that the lines of one centre cover."""
+    f = len(first.v)
+    for j in range(r - 2, f - 1):
+        leads = np.fromiter(chain.from_iterable(combinations(range(j), r - 2)), np.int64)
+        leads = leads.reshape(math.comb(j, r - 2), r - 2).T
+        step = max(1, BLOCK // (f - 1 - j))
+        for start in range(0, leads.shape[1], step):
+            lead = leads[:, start : start + step]
+            at, last = np.nonzero(~(first.lines(lead, j) >= lower))
+            yield np.concatenate([lead[:, at], np.full((1, len(at)), j), last[None] + j + 1])
+
+
+def subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:
+    """Every r-subset of f positions: each last position with the subsets below it."""
+    if r == 0:
+        yield np.empty((0, 1), np.int64)
+        return
+    heads = np.fromiter(chain.from_iterable(combinations(range(f), r - 1)), np.int64)
+    heads = heads.reshape(math.comb(f, r - 1), r - 1)
+    if r > 1:
+        heads = heads[np.argsort(heads[:, -1], kind="stable")]
+    parts: list[Array] = []
+    held = 0
+    for last in range(r - 1, f):
+        count = math.comb(last, r - 1)  # subsets of the positions before it
+        for start in range(0, count, BLOCK):
+            head = heads[start : min(start + BLOCK, count)]
+            parts.append(np.column_stack([head, np.full(len(head), last)]))
+            held += len(head)
+            if held >= BLOCK:
+                yield np.concatenate(parts).T
+                parts, held = [], 0
+    if parts:
+        yield np.concatenate(parts).T
