@@ -17,7 +17,6 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +42,6 @@ class Writer:
         self._next = done.texts
         self._rows = RowFacts.concatenate([])
         self._values: dict[str, list[Array]] = {site: [] for site in manifest.sites}
-        self._thread = ThreadPoolExecutor(1, "optprobe-writer")
-        self._pending: Future[Shards] | None = None
 
     @classmethod
     def open(cls, path: str | Path, manifest: Manifest, *, shard_rows: int | None = None) -> Writer:
@@ -129,16 +126,12 @@ class Writer:
             raise ValueError(
                 f"{self._next} of {self._manifest.texts} texts were appended; append the others"
             )
-        self._written()
         if self._next > self._done.texts:
             self._store(len(self._rows), self._next)
-            self._written()
-        self._done = Shards(self._done.shard_rows, True, self._done.shards)
-        self._done.write(self._folder)
+        self._record(Shards(self._done.shard_rows, True, self._done.shards))
 
     def close(self) -> None:
         """Let other writers in; what is in memory and not yet a shard is forgotten."""
-        self._thread.shutdown()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -190,44 +183,27 @@ class Writer:
         return int(np.searchsorted(self._rows.text, after)), after
 
     def _store(self, rows: int, texts: int) -> None:
-        """The first so many rows in memory, up to the text of this number, become a shard.
-
-        It is written while the caller goes on; the one before is waited for.
-        """
-        self._written()
+        """The first so many rows in memory, up to the text of this number, become a shard."""
         cut = {site: _split(blocks, rows) for site, blocks in self._values.items()}
-        done, facts = self._done, self._rows.take(slice(rows))
+        done = self._done
+        span = (done.texts, texts)
+        facts = self._rows.take(slice(rows))
         values = {site: head for site, (head, _) in cut.items()}
-
-        def write() -> Shards:
-            span = (done.texts, texts)
-            shard = write_shard(self._folder, len(done.shards), span, facts, values)
-            longer = Shards(done.shard_rows, False, (*done.shards, shard))
-            longer.write(self._folder)
-            return longer
-
-        self._pending = self._thread.submit(write)
-        self._rows = self._rows.take(slice(rows, None))
-        self._values = {site: tail for site, (_, tail) in cut.items()}
-
-    def _written(self) -> None:
-        """Wait for the shard that is being written.
-
-        Raises:
-            OSError: the disk is full, say.
-        """
-        if self._pending is None:
-            return
         try:
-            self._done = self._pending.result()  # after a failure every later call fails, too
+            shard = write_shard(self._folder, len(done.shards), span, facts, values)
+            self._record(Shards(done.shard_rows, False, (*done.shards, shard)))
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"{self._folder} cannot be written ({error.strerror}); its first "
-                f"{self._done.texts} texts are stored and valid: make room and run again, it goes "
-                "on from there",
+                f"{self._folder} cannot be written ({error.strerror}); its first {done.texts} "
+                "texts are stored and valid: make room and run again, it goes on from there",
             ) from error
-        self._pending = None
+        self._rows = self._rows.take(slice(rows, None))
+        self._values = {site: tail for site, (_, tail) in cut.items()}
+
+    def _record(self, done: Shards) -> None:
+        done.write(self._folder)
+        self._done = done
 
 
 def _split(blocks: list[Array], rows: int) -> tuple[list[Array], list[Array]]:
