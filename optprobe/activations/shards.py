@@ -192,7 +192,7 @@ def _serialised(tensors: Mapping[str, list[Array]]) -> Iterator[bytes | memoryvi
     yield struct.pack("<Q", len(encoded)) + encoded
     for name in names:
         for block in tensors[name]:
-            yield memoryview(block.reshape(-1).view(np.uint8))
+            yield block.reshape(-1).view(np.uint8).data
 
 
 def _smallest(values: Int[Array, "rows"]) -> Integer[Array, "rows"]:
@@ -294,7 +294,7 @@ class Tensors:
                 dtype, offset, shape = self._at[name]
                 out = np.empty((rows.stop - rows.start, *shape[1:]), dtype)
                 stream.seek(offset + rows.start * out[0].nbytes)
-                if stream.readinto(out) != out.nbytes:
+                if stream.readinto(out.data) != out.nbytes:
                     raise InputError(f"{self._path} is truncated; copy it again")
                 yield out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,6 @@ from optprobe.cli import common
 
 if TYPE_CHECKING:
     from optprobe.checker import Verdict
-    from optprobe.files import Activations
 
 
 def verify(
@@ -53,24 +52,25 @@ def verify(
         if not certificate.is_file():
             raise ValueError(f"{certificate}: no such file")
         proof = read(certificate)
-        asked = {"--study": study, "--feature": feature, "--layer": layer}
+        weights = None
         if data.is_dir():
             if test is not None:
                 raise ValueError("--test is for activation files; a study draws its own")
-            held = _probed(data, study, feature, layer)
-        elif given := [name for name, value in asked.items() if value is not None]:
-            raise ValueError(f"{given[0]} is for stores and {data} is none; leave it out")
+            X, y, rows = _probed(data, study, feature, layer)
         else:
+            for name, value in (("study", study), ("feature", feature), ("layer", layer)):
+                if value is not None:
+                    raise ValueError(f"--{name} is for stores and {data} is none; leave it out")
             held = files.read(data)
-        weights = None
-        if proof.header.get("weighting") == "given":
-            if held.weights is None:
-                raise ValueError(
-                    f"{certificate} was made with given weights, but {data} has no array 'weights'"
-                )
-            weights = held.weights
-        rows = held.test if test is None else files.read_mask(test)
-        verdict = check(proof, held.X, held.y, test=rows, weights=weights)
+            X, y, rows = held.X, held.y, held.test if test is None else files.read_mask(test)
+            if proof.header.get("weighting") == "given":
+                if held.weights is None:
+                    raise ValueError(
+                        f"{certificate} was made with given weights, but {data} has no array "
+                        "'weights'"
+                    )
+                weights = held.weights
+        verdict = check(proof, X, y, test=rows, weights=weights)
     for line in describe(verdict, certificate.name, data.name):
         typer.echo(line)
     raise typer.Exit(0 if verdict.valid else common.NOT_PROVEN)
@@ -78,8 +78,8 @@ def verify(
 
 def _probed(
     folder: Path, study: Path | None, feature: str | None, layer: int | None
-) -> Activations:
-    """The rows of a store that a study probed for a feature at a layer, read in place.
+) -> tuple[Any, Any, Any]:
+    """X, y and held-out rows of what a study probed in a store; X is read in place.
 
     Raises:
         ValueError: no study, a feature or a layer that is not there or not said, a store of other

@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool, Int8
 
 from optprobe.activations.manifest import text_digest
-from optprobe.files import Activations, InputError
+from optprobe.files import InputError
 from optprobe.study.rows import feature_rows
 from optprobe.study.run import stored_layers, study_features
 
 if TYPE_CHECKING:
+    from optprobe.activations.array import StoredArray
     from optprobe.activations.store import Store
     from optprobe.study.schema import Study
+
+Array = np.ndarray
 
 
 def probed_rows(
     store: Store, study: Study, feature: str | None = None, layer: int | None = None
-) -> Activations:
-    """X and y of a feature's probes at a layer, with the held-out rows; X is read in place.
+) -> tuple[StoredArray, Int8[Array, "n"], Bool[Array, "n"]]:
+    """X and y of a feature's probes at a layer, and which rows were held out; X is read in place.
 
     Labels, sample and split are made from the study's texts and settings, not from its results.
 
@@ -52,4 +56,4 @@ def probed_rows(
         raise InputError(f"{store.path} holds activations of other texts than {dataset.name}")
     rows = feature_rows(found, dataset, store.rows, study.sampling)
     kept = np.flatnonzero(rows.keep)
-    return Activations(store.array([sites[at]], kept), rows.labels[kept], test=rows.test[kept])
+    return store.array([sites[at]], kept), rows.labels[kept], rows.test[kept]
