@@ -180,6 +180,7 @@ class _Capture:
                 if writing is not None:
                     writing.result()
                 writing = thread.submit(self._append, max(window.first, done), window, values)
+                del values  # the next window takes their place as soon as they are written
                 self._report(done, window.last)
             if writing is not None:
                 writing.result()
