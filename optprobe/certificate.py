@@ -52,18 +52,23 @@ root has S1 = {}, F = scope. At a node:
     BOUNDED: step 1 must have covered it. ENUMERATED: it covers the supports S1 + T, T in F with
     |T| = min(r, |F|), and with them all smaller ones: each must have value - g(S1 + T) >= lower at
     the node's dual point, or be listed among the node's fits with a dual value >= lower.
-    FILTERED, for the logistic loss: the columns S that its centres force, all the same, lie in S1,
+    FILTERED, not for the hinge: the columns S that its centres force, all the same, lie in S1,
     those of S1 - S return to F, and it covers the supports S + T as ENUMERATED does. Each must have
     D0 - cost(T) >= lower at one of the centres, or be listed. (S is named since a walk with another
     `lower` may force other columns.)
 
-The bound of a centre, proven in `engine/filter.py`. Let a be its dual point, m_i = ln((1 - a_i) /
-a_i), and omega_i = a_i (1 - a_i) psi_i, psi from the table of `engine/damping.py`, so that a_i + s
-omega_i lies in [0, 1] and KL(a_i + s omega_i || a_i) <= omega_i s^2 / 2 for all |s| <= e; let G be
-the free columns, clipped at +- kappa and made orthogonal to S and the intercept; Omega = diag(w
-omega):
+The bound of a centre, proven in `engine/filter.py`. Let a be its dual point, and for each row
 
-    M = Z_F' Omega G,  K = G' Omega G,  h = G' Omega (y m),  v = Z_F' (w a y)
+                   omega         c            H'(a)
+    logistic       a(1-a) psi    omega        ln((1 - a) / a)     psi from `engine/damping.py`
+    squared_hinge  min(2, a/e)   omega^2 / 2  1 - a/2
+    squared_error  1             1            y - a
+
+so that a + s omega lies in the box and costs no more than a parabola for all |s| <= e; let G be the
+free columns, clipped at +- kappa and made orthogonal to S and the intercept; Omega = diag(w omega);
+and y the sign of the row, 1 for squared error:
+
+    M = Z_F' Omega G,  K = G' diag(w c) G,  h = G' Omega (y H'(a)),  v = Z_F' (w a y)
     D0 = sum w H(a) - g(S)
     cost(T) = ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d
 

@@ -107,7 +107,7 @@ def main() -> None:
         if pairs is not None and np.isfinite(rows.loss.lipschitz):
             at = expansion(signed(columns, rows), np.empty(0, int), rows)
             newton_start(at, pairs, rows.lam)
-        if problem.loss_name == "logistic":
+        if problem.loss_name != "hinge":
             nodes = Filter(problem.matrix.columns, rows, lambda: False)
             members = problem.usable[1:]
             nodes(problem.usable[:1], members, np.zeros(2), np.zeros(len(members)), 2, 1.0)

@@ -23,7 +23,8 @@ from optprobe.checker import Verdict, data, duals, verify
 from optprobe.checker import points as batches
 from optprobe.checker.survivors import Listed, surviving
 from optprobe.checker.walk import node_bounds
-from optprobe.engine.filter import CLIP, REACH, costs, quadratic
+from optprobe.engine.damping import limits
+from optprobe.engine.filter import costs, quadratic
 from optprobe.problem import Problem
 from optprobe.relaxation import Nodes, relax
 from optprobe.support import Fits, Rows, fit_supports, signed
@@ -146,6 +147,7 @@ class Draft:
         columns = [np.flatnonzero(point[0]) for point in self.points]
         upper = problem.objective(supports[best], brute.beta[best], float(brute.intercept[best]))
         start = np.cumsum([0, *map(len, columns)])
+        clip, reach = limits(case.rows)
         flat = [point[0][used] for point, used in zip(self.points, columns, strict=True)]
         arrays = {
             "mean": problem.data.by.mean,
@@ -172,8 +174,8 @@ class Draft:
             "centre_point": np.array([point for point, _ in self.centres], "<i4"),
             "centre_start": np.cumsum([0, *(len(forced) for _, forced in self.centres)]),
             "centre_forced": np.array([j for _, forced in self.centres for j in forced], "<i4"),
-            "centre_clip": np.full(len(self.centres), CLIP),
-            "centre_reach": np.full(len(self.centres), REACH),
+            "centre_clip": np.full(len(self.centres), clip),
+            "centre_reach": np.full(len(self.centres), reach),
         }
         base = {
             "format": FORMAT,
@@ -246,7 +248,7 @@ def filtered(case: Case, lower: float) -> Draft:
 
     Where the loss has no such bound, or k = 1, list every support instead.
     """
-    if case.problem.loss_name != "logistic" or case.problem.k < 2:
+    if case.problem.loss_name == "hinge" or case.problem.k < 2:
         return enumerated(case, lower)
     draft = Draft(case, lower)
     usable = [int(j) for j in case.problem.usable]
@@ -638,8 +640,9 @@ def test_a_centre_may_force_fewer_columns_than_its_node() -> None:
 def test_filtered_nodes_of_another_loss_are_refused() -> None:
     case = small()
     honest = filtered(case, case.provable).certificate()
-    verdict = case.check(changed(honest, {"loss": "squared_hinge"}))
-    assert "only the logistic loss" in verdict.reason
+    smoothed = np.ones_like(honest.arrays["fit_mu"])
+    verdict = case.check(changed(honest, {"loss": "hinge"}, fit_mu=smoothed))
+    assert "only logistic, squared_hinge, squared_error have FILTERED nodes" in verdict.reason
 
 
 @pytest.mark.parametrize("loss", LOSSES)

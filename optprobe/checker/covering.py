@@ -26,7 +26,7 @@ BLOCK = 2**14
 """Supports bounded at once: their arrays stay in the cache."""
 
 LINED = 100
-"""Free columns from which supports are taken by lines, all last columns of a head at once."""
+"""Free columns from which supports are bounded by lines: a head and all columns after it."""
 
 HEAD = 0.8
 """Of the reach, the most that the head of a line takes."""
@@ -117,10 +117,12 @@ class Centre:
         cost = (rest * rest).sum(axis=0) / (2.0 * self.lam) + (d * bent).sum(axis=0)
         return Head(d, rest, cost, length * shrink)
 
-    def lines(self, lead: Int[Array, "q batch"], j: int) -> Float64[Array, "batch line"]:
-        """The bounds for lead[:, t], j and one of the columns after j.
+    def beside(
+        self, heads: Int[Array, "q batch"], last: slice | Int[Array, "batch"]
+    ) -> Float64[Array, "..."]:
+        """The bounds for the columns heads[:, t] and one more: each of a slice, or last[t].
 
-        The step d_P on the head P = (lead, j) stays as it is and d_l is the best one beside it:
+        The step d_P on the head P stays as it is and d_l is the best one beside it:
 
             cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,   R = v_l - M_lP . d_P
             a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
@@ -129,47 +131,49 @@ class Centre:
         within what reach the head leaves; the square of the head's rest and the bend along d_P are
         in cost(P).
         """
-        after, inverse = slice(j + 1, None), 1.0 / self.lam
-        heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
-        head = self.head(heads, HEAD)
-        own, half = np.diag(self.M)[after], 0.5 * inverse
-        right = [*(self.M[p, after] for p in lead), self.M[j, after]]
-        below = [*(self._transposed[p, after] for p in lead), self._transposed[j, after]]
-        curves = [*(self.K[p, after] for p in lead), self.K[j, after]]
-        R = np.broadcast_to(self.v[after], (lead.shape[1], len(own))).copy()
-        b, a = -np.broadcast_to(self.h[after], R.shape), half * own * own
-        a = a + 0.5 * np.diag(self.K)[after]
-        for p in range(len(heads)):
-            d, rest = head.d[p][:, None], (inverse * head.rest[p])[:, None]
-            R -= below[p] * d
-            b -= curves[p] * d
-            b += right[p] * rest
-            a = a + half * (right[p] * right[p])
+        head, inverse = self.head(heads, HEAD), 1.0 / self.lam
+        own, half = np.diag(self.M)[last], 0.5 * inverse
+
+        def each(values: Array) -> Array:
+            """One value per head, against every last column."""
+            return values[:, None] if isinstance(last, slice) else values
+
+        a = half * own * own + 0.5 * np.diag(self.K)[last]
+        R, b = self.v[last], -self.h[last]
+        for p, column in enumerate(heads):
+            d, right = each(head.d[p]), self.M[column, last]
+            R = R - self._transposed[column, last] * d
+            b = b - self.K[column, last] * d
+            b += right * each(inverse * head.rest[p])
+            right *= right
+            right *= half
+            a = a + right
         b += (inverse * own) * R
-        with_l = (self.reach - head.length)[:, None] / self.length[after] * SHORTER
+        with_l = each(self.reach - head.length) / self.length[last] * SHORTER
         d = np.clip(0.5 * b / a, -with_l, with_l)
         b -= a * d
         b *= d
         R *= R
         R *= half
         b -= R
-        b += (self.floor - head.cost)[:, None]
+        b += each(self.floor - head.cost)
         return b
 
 
 def uncovered(centres: list[Centre], r: int, lower: float) -> Iterator[Int[Array, "batch r"]]:
     """Positions of the r-subsets whose bound reaches `lower` at no centre, in blocks."""
     first, f = centres[0], len(centres[0].v)
-    lined = r > 1 and f >= LINED
-    for sets in _left_by_lines(first, r, lower) if lined else subsets(f, r):
+    for sets in _left_by_lines(first, r, lower) if r > 1 and f >= LINED else subsets(f, r):
         left = sets
         for centre in centres:
             left = left[:, ~(centre.bounds(left) >= lower)]
+            if r > 1:
+                left = left[:, ~(centre.beside(left[:-1], left[-1]) >= lower)]
         yield left.T
 
 
 def _left_by_lines(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
-    """Every r-subset but those that the lines of one centre cover."""
+    """Every r-subset but those that one centre covers by the step beside its head."""
     f = len(first.v)
     for j in range(r - 2, f - 1):
         leads = np.fromiter(chain.from_iterable(combinations(range(j), r - 2)), np.int64)
@@ -177,8 +181,9 @@ def _left_by_lines(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "
         step = max(1, BLOCK // (f - 1 - j))
         for start in range(0, leads.shape[1], step):
             lead = leads[:, start : start + step]
-            at, last = np.nonzero(~(first.lines(lead, j) >= lower))
-            yield np.concatenate([lead[:, at], np.full((1, len(at)), j), last[None] + j + 1])
+            heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
+            at, last = np.nonzero(~(first.beside(heads, slice(j + 1, None)) >= lower))
+            yield np.concatenate([heads[:, at], last[None] + j + 1])
 
 
 def subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:

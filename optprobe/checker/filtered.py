@@ -17,7 +17,7 @@ import numpy as np
 from optprobe.checker.covering import Centre
 from optprobe.checker.data import Columns
 from optprobe.checker.duals import Rows, box_point, duals
-from optprobe.checker.parabola import omega
+from optprobe.checker.parabola import Parabola, parabola
 from optprobe.checker.rounding import TINY, UP, U, gamma
 
 if TYPE_CHECKING:
@@ -59,9 +59,10 @@ class Centres:
         a = self._dual(int(self._arrays["centre_point"][number]))
         point = duals(rows, a)
         a, u = a[0], point.u[0]
-        moved = omega(a, reach)
-        weight = rows.w * moved
-        steep = np.where(moved > 0.0, np.log1p(-a) - np.log(np.maximum(a, TINY)), 0.0) * rows.y
+        moves = parabola(rows, a, reach)
+        weight, bend = rows.w * moves.omega, rows.w * moves.bend
+        steep = weight * moves.slope
+        steep[rows.positives :] *= -1.0
         both = np.concatenate([forced, free])
         s = len(forced)
         one = 1 + s
@@ -83,8 +84,8 @@ class Centres:
             scaled = G * weight[part]
             against[0] += scaled.sum(axis=1)
             against[1:] += block @ scaled.T
-            K += G @ scaled.T
-            h += scaled @ steep[part]
+            K += (G * bend[part]) @ G.T
+            h += G @ steep[part]
             v += block @ u[part]
             length = np.maximum(length, np.abs(G).max(axis=1))
         dead = length < DEAD * clip
@@ -97,7 +98,7 @@ class Centres:
             columns.norm[both],
             columns.peak[both],
             residual.max(axis=1, initial=0.0),
-            Sizes(float(point.rho[0]), u, weight, rows, reach),
+            Sizes(float(point.rho[0]), u, weight, moves, rows, reach),
             r,
         )
         return Centre(floor, v[s:], against[one:], K, h, length, reach, rows.lam)
@@ -119,8 +120,18 @@ class Sizes:
     rho: float
     u: Float64[Array, "n"]
     weight: Float64[Array, "n"]
+    moves: Parabola
     rows: Rows
     reach: float
+
+    @property
+    def fall(self) -> float:
+        """sum w H(a) falls by at most this times rho when the intercept condition is repaired."""
+        rows = self.rows
+        if rows.loss == "squared_error":
+            mean = float(rows.w @ np.abs(rows.y)) / float(rows.w.sum())
+            return mean * (1.0 + gamma(2 * rows.n + 16))
+        return 64.0 if rows.loss == "logistic" else 1.0
 
 
 def _floor(
@@ -146,7 +157,7 @@ def _floor(
     short, s = gamma(n + 64), len(residual) - 1
     pull = (math.sqrt(sizes.u @ sizes.u) + n * TINY) * (1.0 + short)
     push = e * (math.sqrt(sizes.weight @ sizes.weight) + n * TINY) * (1.0 + short)
-    mass = float(sizes.rows.w.sum()) * (1.0 + short)
+    mass = float(sizes.rows.w @ sizes.moves.size) * (1.0 + short)
     moved = float(sizes.weight.sum()) * (1.0 + short)
     rho = max(sizes.rho + e * (residual[0] + short * moved), LEAST_RHO) * UP
     error = short * norm * (pull + push) + rho * peak + n * TINY * (1.0 + peak)
@@ -155,6 +166,6 @@ def _floor(
     size = norm[s:] * (pull + push) * UP
     extra = error[s:] * (2.0 * size + error[s:]) + gamma(64) * size * size
     allowance = r * float(extra.max(initial=0.0)) / (2.0 * lam)
-    allowance += (short + gamma(64)) * (e * e * moved + e * mass) + 64.0 * rho
+    allowance += (short + gamma(64)) * (e * e * moved + e * mass) + sizes.fall * rho + n * TINY
     total = (gain + allowance) * UP
     return value - total - 8.0 * U * (abs(value) + total)

@@ -24,8 +24,12 @@ WEIGHTINGS = ("balanced", "uniform", "given")
 SCOPES = ("all columns", "these candidates")
 KINDS = (Kind.BOUNDED, Kind.BRANCH, Kind.ENUMERATED, Kind.FIX, Kind.FILTERED)
 
-REACH = (2.0**-4, 2.0**4)
-"""Range of a centre's e."""
+REACH = {
+    "logistic": (2.0**-4, 2.0**4),
+    "squared_hinge": (2.0**-4, 2.0**4),
+    "squared_error": (2.0**-200, 2.0**200),
+}
+"""Range of a centre's e, for the losses that have filtered nodes: only targets have a unit."""
 
 LARGE = 1e300
 """Numbers of the header lie below this."""
@@ -262,11 +266,14 @@ def _check_centres(arrays: dict[str, Array], claim: Claim, local: Int[Array, "d"
         raise RefusedError("array 'centre_point' must hold numbers of dual points")
     if (arrays["centre_clip"] <= 0.0).any():
         raise RefusedError("array 'centre_clip' must be positive")
-    if ((arrays["centre_reach"] < REACH[0]) | (arrays["centre_reach"] > REACH[1])).any():
-        raise RefusedError(f"array 'centre_reach' must lie between {REACH[0]} and {REACH[1]}")
     filtered = arrays["node_kind"] == Kind.FILTERED
     first, last = arrays["node_centre"][filtered].astype(np.int64).T
     if ((first < 0) | (first >= last) | (last > len(point))).any():
         raise RefusedError(f"a FILTERED node must name a range of the {len(point)} centres")
-    if filtered.any() and claim.loss != "logistic":
-        raise RefusedError("only the logistic loss has FILTERED nodes")
+    if not filtered.any():
+        return
+    if claim.loss not in REACH:
+        raise RefusedError(f"only {', '.join(REACH)} have FILTERED nodes")
+    least, most = REACH[claim.loss]
+    if ((arrays["centre_reach"] < least) | (arrays["centre_reach"] > most)).any():
+        raise RefusedError(f"array 'centre_reach' must lie between {least} and {most}")

@@ -1,4 +1,12 @@
-"""Where the entropy of a logistic dual variable lies above a parabola.
+"""Where H of a dual variable lies above a parabola, for the losses that have one.
+
+    H(a - omega y s) >= H(a) - omega y s H'(a) - c s^2 / 2,  a - omega y s in the box,  |s| <= e
+
+Squared hinge. H'' = -1/2: equality with c = omega^2 / 2. omega = min(2, a/e) a few u less, so that
+omega e <= a and the box, a >= 0, is kept; c <= omega. Squared error. H'' = -1 and there is no box:
+equality with omega = c = 1. Either slope, 1 - a/2 and y - a, has the relative error u.
+
+Logistic, c = omega:
 
     omega <= a (1 - a),  0 <= a + s omega <= 1,  KL(a + s omega || a) <= omega s^2 / 2,  |s| <= e
 
@@ -20,10 +28,11 @@ spare.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from optprobe.checker.duals import Rows
 from optprobe.checker.rounding import U
 
 if TYPE_CHECKING:
@@ -40,8 +49,37 @@ SMALLEST = 2.0**-900
 """Rows with a below it do not move: nothing underflows in the others."""
 
 
+class Parabola(NamedTuple):
+    """omega, c and H'(a) of every row.
+
+    Attributes:
+        size: at least omega |H'(a)|; omega H'(a) is computed with an error of 16 u size.
+    """
+
+    omega: Float64[Array, "n"]
+    bend: Float64[Array, "n"]
+    slope: Float64[Array, "n"]
+    size: Float64[Array, "n"]
+
+
+def parabola(rows: Rows, dual: Float64[Array, "n"], reach: float) -> Parabola:
+    """The parabolas for |s| <= reach at a point of the box; not for the hinge."""
+    if rows.loss == "squared_error":
+        one, slope = np.ones(rows.n), rows.y - dual
+        return Parabola(one, one, slope, np.abs(slope))
+    if rows.loss == "squared_hinge":
+        moved = np.minimum(2.0, dual / reach * (1.0 - 2.0**-50))
+        moved = np.where(dual > SMALLEST, moved, 0.0)
+        slope = 1.0 - 0.5 * dual
+        return Parabola(moved, 0.5 * moved * moved, slope, moved * np.abs(slope))
+    moved = omega(dual, reach)
+    inside = np.where(moved > 0.0, dual, 0.5)
+    slope = np.log1p(-inside) - np.log(inside)
+    return Parabola(moved, moved, slope, np.ones(rows.n))  # see section 9 of `rounding`
+
+
 def omega(dual: Float64[Array, "n"], reach: float) -> Float64[Array, "n"]:
-    """The omega of every row for |s| <= reach, 0 where the table's does not pass the test."""
+    """omega of the logistic loss, 0 where the table's does not pass the test."""
     least = np.minimum(dual, 1.0 - dual)
     psi = np.interp(least, np.linspace(0.0, 0.5, NODES + 1), _table(reach))
     moved = dual * (1.0 - dual) * psi

@@ -54,22 +54,26 @@ costs e eps, whatever T and d are. A direction with a small L_j is set to zero, 
 
  6. Intercept. a' = a - omega y (G d) has sum w a' y = sum w a y - (1' Omega G) d, at most
     rho = rho(a) + e (max_j |(1' Omega G)_j| / L_j + gamma(n + 8) A) in absolute value. Scaling the
-    heavier class c by s = 1 - rho / A_c makes it 0, A_c = sum over c of w a' >= rho. The entropy
-    falls by at most (rho / A_c) sum_c w H(a'), and sum_c w H(a') <= A_c (1 + ln(W / A_c)), for
-    entropy is concave and h(p) <= p (1 - ln p): by at most rho (1 + ln(W / rho)), which rises with
-    rho; with rho taken to be 2^-80 at least and W <= 2, by at most 64 rho. Every v_j moves by rho
-    max_i |x_ij| at most.
+    heavier class c by s = 1 - rho / A_c makes it 0, A_c = sum over c of w a' >= rho, and sum w H
+    falls by at most (rho / A_c) sum_c w H(a'). Squared hinge: H(a) <= a, so by at most rho.
+    Logistic: sum_c w H(a') <= A_c (1 + ln(W / A_c)), for entropy is concave and h(p) <= p (1 - ln
+    p): by at most rho (1 + ln(W / rho)), which rises with rho; with rho taken to be 2^-80 at least
+    and W <= 2, by at most 64 rho. Squared error: by at most (rho / W) sum w |y|, as in 5. Every
+    v_j moves by rho max_i |x_ij| at most.
  7. Correlations. |sum_i x_ij Omega_i G_ik| <= ||x_j|| ||Omega|| L_k, and it is computed with an
     error of gamma(n + 8) times that; so v_j - (M d)_j is at most size_j = ||x_j|| (||w a|| + e
     ||Omega||) and has the error eps_j = gamma(n + 32) size_j + rho max_i |x_ij|, the latter from 6.
     For j in S there is also e max_k |(x_j' Omega G)_k| / L_k, which would be 0 for an exact C. T
     then costs at most (2 size_j eps_j + eps_j^2) / (2 lam) more per column than is computed.
- 8. Curvature. d' K d is computed with an error of gamma(n + 8) e^2 A at most.
- 9. Slope. m = ln(1 - a) - ln a is computed with an error of 16 u (|ln a| + |ln(1 - a)| + |m|), and
-    omega <= a (1 - a), where a (1 - a) times that bracket is at most 1: h has the error 16 u W L_j,
-    plus gamma(n + 8) W L_j of the sum.
+ 8. Curvature. c <= omega, and c has the error 2u: d' K d is computed with an error of
+    gamma(n + 8) e^2 A at most.
+ 9. Slope. Let N = sum w size, size_i at least omega_i |H'(a_i)| and such that this product has the
+    error 16 u size_i: then h has the error (16 u + gamma(n + 8)) N L_j. Where H' is one subtraction
+    of float64 numbers, its relative error is u and size = omega |H'| will do. Logistic: H' =
+    ln(1 - a) - ln a is computed with an error of 16 u (|ln a| + |ln(1 - a)| + |H'|), and omega <=
+    a (1 - a), where a (1 - a) times that bracket is at most 1: size = 1.
 10. Evaluation. At most 32 operations per column, each relative to a term that is bounded in 7., 8.
-    or 9.: gamma(64) times size_j^2 / (2 lam) per column, e^2 A and e W. Along a line the squares
+    or 9.: gamma(64) times size_j^2 / (2 lam) per column, e^2 A and e N. Along a line the squares
     are taken apart, (R - M_ll d)^2 = R^2 - 2 R M_ll d + (M_ll d)^2 and likewise for the columns of
     the head. Their terms are of one sign at worst, and (|R| + |M_ll d|)^2 <= size_l^2 too: of
     what size_l allows for a step of length e, R holds the head's part and M_ll d that of l.

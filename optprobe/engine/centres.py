@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import Quadratic, costs, quadratic, subsets
 from optprobe.rows import Rows
-from optprobe.support import fit_supports, signed
+from optprobe.support import signed
 
 Array = np.ndarray
 
@@ -28,8 +29,8 @@ SHARES = (0.3, 0.15, 0.5, 0.0)
 SAMPLED = 24
 """Columns, those with the largest coefficient, whose subsets are the sample."""
 
-FITTED, ACCURACY = 24, 1e-2
-"""Supports whose fits are averaged, and to what relative gap."""
+FITTED = 100
+"""Supports that are averaged."""
 
 STEPS = 20
 """Newton steps of a fit; what is left open costs the bound little and is accounted for."""
@@ -103,17 +104,23 @@ class Centres:
         free: Float64[Array, "f n"],
         left: Int[Array, "m r"],
     ) -> Centre:
-        """The centre in the middle of the supports S + T, T in `left`: a sample of their fits."""
+        """The centre in the middle of the supports S + T, T in `left`.
+
+        A sample of them, each after one Newton step from the fit on S.
+        """
         sample = left[:: -(-len(left) // FITTED)]
-        block = signed(np.concatenate([forced, free]), self.rows)
-        s = len(forced)
-        supports = np.concatenate([np.tile(np.arange(s), (len(sample), 1)), s + sample], axis=1)
-        fits = fit_supports(block, supports, self.rows, accuracy=ACCURACY)
-        mean = np.zeros(len(block))
-        np.add.at(mean, supports, fits.solution[:, :-1] / len(sample))
-        mean[-1] = fits.solution[:, -1].mean()
-        start = np.append(mean[:s], mean[-1])
-        return self.at_share(forced, free, start, mean[s:-1], 1.0, np.unique(left))
+        columns, inside = np.unique(sample, return_inverse=True)
+        block, s = signed(np.concatenate([forced, free[columns]]), self.rows), len(forced)
+        supports = np.tile(np.arange(s), (len(sample), 1))
+        supports = np.concatenate([supports, s + inside.reshape(sample.shape)], axis=1)
+        at = expansion(block, np.arange(s), self.rows)
+        theta = newton_start(at, supports, self.rows.lam)
+        mean = np.zeros(len(block) - 1)
+        np.add.at(mean, supports, theta[:, :-1] / len(sample))
+        offset = np.zeros(len(free))
+        offset[columns] = mean[s:]
+        start = np.append(mean[:s], theta[:, -1].mean())
+        return self.at_share(forced, free, start, offset, 1.0, np.unique(left))
 
     def at_share(
         self,

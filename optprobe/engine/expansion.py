@@ -41,9 +41,7 @@ def expansion(block: Float64[Array, "q n"], forced: Int[Array, "s"], rows: Rows)
     return Expansion(theta, gradient, products(block * (terms.curvature * rows.w), block))
 
 
-def newton_start(
-    at: Expansion, supports: Int[Array, "m k"], lam: float
-) -> Float64[Array, "m k1"]:
+def newton_start(at: Expansion, supports: Int[Array, "m k"], lam: float) -> Float64[Array, "m k1"]:
     """One Newton step of every support from the expansion's point; the intercept last.
 
     Args:

@@ -1,28 +1,29 @@
-"""The winsorised dual step: bounds on millions of supports around one dual point, logistic loss.
+"""The winsorised dual step: bounds on millions of supports around one dual point.
 
 A node forces the columns S, leaves the columns F free and takes r more. A centre is any (beta, b);
-a is its dual point, repaired so that sum w a y = 0, and m_i = ln((1 - a_i) / a_i). Directions are
-the clipped free columns, made orthogonal to the intercept and to S:
+a is its dual point, repaired so that sum w a y = 0 (y = 1 for targets). Every row has an omega and
+a c (`damping`). Directions are the clipped free columns, made orthogonal to the intercept and to S:
 
-    Omega = diag(w omega),  omega = q psi(a) (`damping`),   Z = clip(X, -kappa, kappa)
+    Omega = diag(w omega),   Z = clip(X, -kappa, kappa)
     B = [1, X_S],  Bc = [1, Z_S],  C = (B' Omega Bc)^-1 B' Omega Z_F,  G = Z_F - Bc C
     D0 = sum w H(a) - ||X_S' (w a y)||^2 / (2 lam),   v = X_F' (w a y)
-    M = X_F' Omega G,   K = G' Omega G,   h = G' Omega (y m),   L_j = max_i |G_ij|
+    M = X_F' Omega G,   K = G' diag(w c) G,   h = G' Omega (y H'(a)),   L_j = max_i |G_ij|
 
 Claim. For every T in F and every d with sum_{j in T} |d_j| L_j <= e, and every U within S + T,
 
     P(U) >= D0 - [ ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d ]
 
 Proof. Let s_i = G_i . d, so |s_i| <= e, and delta_i = -omega_i y_i s_i. Then a + delta is a dual
-point: it lies in [0, 1] by the choice of omega, and sum w delta y = -1' Omega G d = 0. In
+point: it lies in the box by the choice of omega, and sum w delta y = -1' Omega G d = 0. In
 P(U) >= sum w H(a + delta) - ||X_U' (w (a + delta) y)||^2 / (2 lam) the sum over U is at most that
 over S + T; X_S' (w delta y) = -X_S' Omega G d = 0 and X_T' (w delta y) = -M_TT d; and
-H(a + delta) = H(a) + m delta - KL(a + delta || a), sum w m delta = -h' d, sum w KL <= d' K d / 2.
+H(a + delta) >= H(a) + H'(a) delta - c s^2 / 2, sum w H'(a) delta = -h' d, sum w c s^2 = d' K d.
 
 The centre need not be stationary. One that has an offset, coefficients on F, serves all T at once
 best: at the fit on S alone the step to the fit on S + T is long. Any d is valid; the one taken
 solves (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T / M_jj, scaled into reach. Without the clip
-a few heavy rows would leave no room to move.
+a few heavy rows would leave no room to move. For squared error without a clip, K = M, and the
+bracket at the fit on S is least at this d: only rounding and the ridge on S are lost.
 """
 
 from __future__ import annotations
@@ -36,17 +37,11 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.bounds import repair_intercept
-from optprobe.engine.damping import damping
+from optprobe.engine.damping import REACH, limits, moves
 from optprobe.rows import Rows
 from optprobe.threads import in_threads, workers
 
 Array = np.ndarray
-
-CLIP = 0.8
-"""kappa, in standard deviations."""
-
-REACH = 2.0
-"""e: how far the margin of a row may be moved."""
 
 DEAD = 1e-3
 """A direction that is shorter than this times kappa is left out: its column nearly repeats S."""
@@ -59,9 +54,10 @@ BLOCK = 2**11
 
 
 class Quadratic(NamedTuple):
-    """What bounds every support of a node at one centre; names as above, `reach` is L.
+    """What bounds every support of a node at one centre; names as above.
 
-    `value` is D0 less a generous multiple of what the checker charges for rounding.
+    `value` is D0 less a generous multiple of what the checker charges for rounding; `reach` is
+    L REACH / e, so that for every loss sum |d_j| reach_j may be REACH.
     """
 
     value: float
@@ -83,48 +79,50 @@ def quadratic(
     Args:
         forced, free: columns of X, as they are.
         margin: y (x . beta + b) of the centre.
-        rows: labels, weights, the logistic loss and ridge.
+        rows: labels, weights, a loss of `damping.MOVED` and ridge.
     """
     w, y = rows.w, rows.y
+    clip, reach = limits(rows)
     a = repair_intercept(rows.loss.dual(margin)[None], y, w, rows.loss)[0]
-    omega = damping(a, REACH)
-    moved = omega > 0.0
-    m = np.log(np.where(moved, 1.0 - a, 1.0)) - np.log(np.where(moved, a, 1.0))
+    omega, bend, slope = moves(rows.loss, a, reach)
     weight = w * omega
-    G = directions(forced, free, weight)
+    G = directions(forced, free, weight, clip)
     M = products(free, G * weight)
     G[np.diag(M) <= 0.0] = 0.0
     M[:, np.diag(M) <= 0.0] = 0.0
-    scaled = G * weight
     u = w * a * y
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
-    longest = np.sqrt(
-        max(np.einsum("ij,ij->i", part, part).max(initial=1.0) for part in (forced, free))
-    )
-    size = longest * (np.linalg.norm(u) + REACH * np.linalg.norm(weight))
-    noise = (len(w) + 100) * 2.0**-53 * (8.0 * size * size / rows.lam + 100.0)
+    # The residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
+    both = np.concatenate([forced, free])
+    longest, peak = np.sqrt(np.einsum("ij,ij->i", both, both).max()), np.abs(both).max()
+    size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
+    worst = size * (size + reach * peak * weight.sum()) / rows.lam
+    noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
     return Quadratic(
         value - noise,
         free @ u,
         M,
-        products(G, scaled),
-        scaled @ (y * m),
-        np.abs(G).max(axis=1),
+        products(G * (w * bend), G),
+        G @ (weight * y * slope),
+        np.abs(G).max(axis=1) * (REACH / reach),
     )
 
 
 def directions(
-    forced: Float64[Array, "s n"], free: Float64[Array, "f n"], weight: Float64[Array, "n"]
+    forced: Float64[Array, "s n"],
+    free: Float64[Array, "f n"],
+    weight: Float64[Array, "n"],
+    clip: float,
 ) -> Float64[Array, "f n"]:
     """G', with zeros for the columns that the forced ones nearly repeat."""
     one = np.ones((1, forced.shape[1]))
     plain = np.concatenate([one, forced]) * weight
-    clipped = np.concatenate([one, np.clip(forced, -CLIP, CLIP)])
-    G = np.clip(free, -CLIP, CLIP)
+    clipped = np.concatenate([one, np.clip(forced, -clip, clip)])
+    G = np.clip(free, -clip, clip)
     C = np.linalg.lstsq(plain @ clipped.T, plain @ G.T)[0]
     G -= C.T @ clipped
-    G[np.abs(G).max(axis=1) < DEAD * CLIP] = 0.0
+    G[np.abs(G).max(axis=1) < DEAD * clip] = 0.0
     return G
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
+from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import subsets
 from optprobe.heuristics.fits import Columns
@@ -38,8 +39,10 @@ CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 kept if it leaves no more than this share of them."""
 
 COMPILED = 2**11
-"""Triples of a node, and numbers that a batch of fits reads, from which compiled loops take less time than
-NumPy."""
+"""Triples of a node from which a compiled loop takes less time than NumPy."""
+
+PRUNED = 2**15
+"""Numbers that a batch of fits reads from which compiled steps take less time than NumPy."""
 
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
@@ -69,7 +72,7 @@ def fit_leaf(
     if not np.isfinite(rows.loss.lipschitz):
         return fit_supports(block, inside, rows, cutoff=cutoff)
     at = expansion(block, np.searchsorted(used, chosen), rows)
-    if not isinstance(rows.loss, Logistic) or supports.size * len(rows.w) < 2**9 * COMPILED:
+    if not isinstance(rows.loss, Logistic) or supports.size * len(rows.w) < PRUNED:
         start = newton_start(at, inside, rows.lam)
         return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
     from optprobe.engine.pruning import prune  # numba takes half a second to load
@@ -113,9 +116,14 @@ class Filter:
         self.centres = Centres(self.rows)
         self._held, self._block = np.empty(0, np.int64), np.empty((0, len(self.rows.w)))
 
+    @property
+    def serves(self) -> bool:
+        """Whether it bounds supports of this loss."""
+        return isinstance(self.rows.loss, MOVED)
+
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
-        if not isinstance(self.rows.loss, Logistic) or not 1 <= size <= FILTERED:
+        if not self.serves or not 1 <= size <= FILTERED:
             return False
         return math.comb(members, size) <= MOST[size]
 

@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import DualPoint
 from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
-from optprobe.engine.filter import CLIP, REACH
+from optprobe.engine.damping import limits
 from optprobe.problem import Problem
 from optprobe.result import Bounds, Scope
 from optprobe.support import Fits
@@ -130,6 +130,7 @@ class Proof:
         }
         kept = self.points
         sizes = [len(point[0]) for point in kept]
+        clip, reach = limits(problem.rows)
         k = problem.k
         fit_support = np.full((self.fitted_count, k), -1, "<i4")
         fit_beta = np.zeros((self.fitted_count, k), "<f8")
@@ -171,7 +172,7 @@ class Proof:
             "centre_forced": np.concatenate([np.empty(0), *(c[1] for c in self.centres)]).astype(
                 "<i4"
             ),
-            "centre_clip": np.full(len(self.centres), CLIP),
-            "centre_reach": np.full(len(self.centres), REACH),
+            "centre_clip": np.full(len(self.centres), clip),
+            "centre_reach": np.full(len(self.centres), reach),
         }
         return Certificate(header, arrays)

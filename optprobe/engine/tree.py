@@ -13,16 +13,18 @@ products with Z; a batch is the best open nodes by bound plus the best child of 
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.leaves import Filter, fit_leaf
+from optprobe.engine.leaves import FILTERED, Filter, fit_leaf
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
@@ -41,6 +43,10 @@ ENUMERATE, HINGE_ENUMERATE = 3000, 50
 
 FILTER_FROM = 64
 """Where the filter can be tried, only fewer than these are enumerated without it."""
+
+CHAINED, CHAIN = 0.8, 2**25
+"""A node whose relaxation leaves more than this share of its columns free, and no more supports
+than that, is split into a chain: to relax its children would take longer than to filter them."""
 
 FIT_CHUNK = 4096
 """Supports fitted between two looks at the incumbent and the clock."""
@@ -62,6 +68,15 @@ class Node:
     def bytes(self) -> int:
         """Memory it holds, for the memory limit."""
         return 500 + 8 * len(self.forced) + self.free.nbytes + 12 * len(self.used)
+
+
+class Point(NamedTuple):
+    """A node's relaxation over all columns: its dual point's value and gains, and its solution."""
+
+    value: float
+    gain: Float64[Array, "d"]
+    beta: Float64[Array, "d"]
+    intercept: float
 
 
 @dataclass
@@ -247,36 +262,74 @@ class Search:
         out = bounds.entering >= self.cutoff
         forced[members[into]] = True
         free[members[into | out]] = False
+        few = len(members)
         members, chosen = np.flatnonzero(free), np.flatnonzero(forced)
         size = min(self.k - len(chosen), len(members))
-        need = value - float(gain[chosen].sum()) - self.cutoff
+        at = Point(value, gain, relaxed.beta[i], intercept)
+        after = Node(
+            bound, number, chosen, np.packbits(free), used, beta.astype(np.float32), intercept
+        )
+        if self.leaf(number, chosen, members, size, at):
+            return []
+        if self.out_of_time():
+            return [after]
+        chained = len(members) > CHAINED * few and math.comb(len(members), size) < CHAIN
+        if size == FILTERED + 1 and self.filter.serves and chained:
+            return self.chain(after, members, at)
+        return self.branch(after, free, relaxed.beta[i], value, gain)
+
+    def leaf(self, number: int, chosen: Array, members: Array, size: int, at: Point) -> bool:
+        """Resolve a node by its supports, if few enough survive; False leaves it open."""
+        need = at.value - float(at.gain[chosen].sum()) - self.cutoff
         filtered = self.filter.takes(len(members), size)
         few = ENUMERATE if np.isfinite(self.rows.loss.lipschitz) else HINGE_ENUMERATE
         limit = FILTER_FROM if filtered else few if size > 1 else np.inf
-        subsets = surviving_subsets(gain[members], size, need, limit)
-        after = Node(
-            bound,
-            number,
-            chosen,
-            np.packbits(free),
-            used,
-            beta.astype(np.float32),
-            intercept,
-        )
+        subsets = surviving_subsets(at.gain[members], size, need, limit)
         centres: list[DualPoint] = []
         if subsets is None and filtered:
-            theta, offset = np.append(relaxed.beta[i, chosen], intercept), relaxed.beta[i, members]
+            theta, offset = np.append(at.beta[chosen], at.intercept), at.beta[members]
             centres, subsets = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
-        if subsets is None and self.out_of_time():
-            return [after]
-        if subsets is None:
-            return self.branch(after, free, relaxed.beta[i], value, gain)
-        if self.enumerate(number, chosen, members[subsets]):
-            if centres:
-                points = [centre.renumbered(self.columns) for centre in centres]
-                self.proof.filter(number, points, self.columns[chosen])
-            return []
-        return [after]  # out of time within the enumeration: the node stays open
+        if subsets is None or not self.enumerate(number, chosen, members[subsets]):
+            return False
+        if centres:
+            points = [centre.renumbered(self.columns) for centre in centres]
+            self.proof.filter(number, points, self.columns[chosen])
+        return True
+
+    def chain(self, node: Node, members: Array, at: Point) -> list[Node]:
+        """Split on one free column after another, the strongest first, and filter each side in.
+
+        For a node whose relaxation hardly fixes anything: those of its children would not either,
+        so that they go without.
+        """
+        order = members[np.lexsort((-at.gain[members], -np.abs(at.beta[members])))]
+        size, number, point = self.k - len(node.forced), node.number, self.proof.point[node.number]
+        opened: list[Node] = []
+        for first, column in enumerate(order):
+            rest = np.sort(order[first:])
+            if len(rest) <= size and self.leaf(number, node.forced, rest, len(rest), at):
+                return opened
+            tail = branch_bounds(at.value, float(at.gain[node.forced].sum()), at.gain[rest], size)
+            if tail.bound >= self.cutoff:
+                return opened
+            free = np.zeros(len(self.columns), bool)
+            free[rest] = True
+            if self.out_of_time():
+                return [*opened, replace(node, number=number, free=np.packbits(free))]
+            free[column] = False
+            inside, number = self.proof.branch(number, int(self.columns[column]), point)
+            chosen = np.sort(np.append(node.forced, column))
+            place = int(np.searchsorted(rest, column))
+            bound = max(node.bound, float(tail.entering[place]))
+            free[rest[tail.entering >= self.cutoff]] = False
+            if bound >= self.cutoff or self.leaf(
+                inside, chosen, np.flatnonzero(free), size - 1, at
+            ):
+                continue
+            opened.append(
+                replace(node, bound=bound, number=inside, forced=chosen, free=np.packbits(free))
+            )
+        return opened
 
     def branch(self, node: Node, free: Array, beta: Array, value: float, gain: Array) -> list[Node]:
         """Split on the free column with the largest relaxed coefficient."""

@@ -22,7 +22,8 @@ import numba
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.engine.filter import REACH, Quadratic, costs, elimination
+from optprobe.engine.damping import REACH
+from optprobe.engine.filter import Quadratic, costs, elimination
 from optprobe.threads import in_threads, workers
 
 Array = np.ndarray
