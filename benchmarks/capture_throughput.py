@@ -80,7 +80,6 @@ def _throughput(
     folder = out / "store"
 
     def keep() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
         capture(door, texts, folder, sites=sites, batch_tokens=batch_tokens)
 
     def discard() -> None:
@@ -92,6 +91,7 @@ def _throughput(
     took: dict[str, list[tuple[float, float]]] = {"capture": [], "run and discard": []}
     for turn in range(repeats + 1):
         for name, work in (("capture", keep), ("run and discard", discard)):
+            shutil.rmtree(folder, ignore_errors=True)
             wall, cpu = time.perf_counter(), time.process_time()
             work()
             if turn:  # the first warms both up
@@ -99,6 +99,7 @@ def _throughput(
                 print(
                     "{}: {:.2f} s, {:.2f} s of processor".format(name, *took[name][-1]), flush=True
                 )
+    keep()
     store = Store.open(folder)
     total = len(tokens.ids)
     padded = sum(len(b) * int(tokens.lengths[b].max()) for w in plan for b in w.batches)

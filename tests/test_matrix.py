@@ -217,6 +217,25 @@ def test_a_large_offset_keeps_the_deviations():
     np.testing.assert_allclose(by.variance, X[TRAIN].var(axis=0), rtol=1e-9, atol=1e-16)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_first_block_unlike_the_others(monkeypatch, dtype):
+    """Massive activations at the beginning of a text, and columns that vary late or hardly."""
+    monkeypatch.setattr(standardise, "MOMENT_BYTES", 1)
+    monkeypatch.setattr(standardise, "MOMENT_ROWS", 7)
+    monkeypatch.setattr(standardise, "LARGE_HALF", 1)
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((300, 5))
+    X[0, 0], X[:7, 1], X[:, 2], X[:, 3] = 6e4, 0.1, 0.1, 0.1
+    X[299, 3], X[:, 4] = 0.125, 0.0
+    X[7, 4] = {"float16": 6e-8, "float32": 1e-44, "float64": 5e-324}[dtype]
+    X = X.astype(dtype)
+    by, _ = standardise.standardise(X, np.arange(300), 1e-300, np.zeros(300))
+    exact = X.astype(np.longdouble)
+    np.testing.assert_allclose(by.mean, exact.mean(axis=0).astype(float), rtol=1e-14)
+    np.testing.assert_allclose(by.variance, exact.var(axis=0).astype(float), rtol=1e-13)
+    assert by.constant.tolist() == [False, False, True, False, False]
+
+
 def test_blocks_cover_every_row_once(monkeypatch):
     monkeypatch.setattr(standardise, "BLOCK_BYTES", 8 * 10 * 4)
     for rows in (1, 3, 4, 5, 12, 13):

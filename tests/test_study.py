@@ -105,6 +105,47 @@ def test_every_probe_is_the_best_there_is_and_its_proof_holds(place):
             assert verdict.valid
 
 
+def test_verify_takes_the_store_and_the_study(place):
+    out, study = place / "out", place / "study.yaml"
+    outcome = run_study(read_study(study), out)
+    name = outcome.records[0]["feature"]
+    store = out / "activations" / "vowels"
+    with_study = [str(store), "--study", str(study), "--layer", "1"]
+    proof = str(out / outcome.records[1]["probes"][1]["certificate"])
+
+    def checked(*words: str) -> tuple[int, str]:
+        found = CliRunner().invoke(app, ["verify", *words])
+        return found.exit_code, " ".join(found.output.split())
+
+    code, said = checked(proof, *with_study)
+    assert code == 0
+    assert "Certified" in said
+    assert checked(proof, *with_study, "--feature", name)[0] == 0
+    for words, why in (
+        ([str(store)], "pass the study that was run on it"),
+        ([*with_study, "--feature", "vowels/none"], f"it has {name}"),
+        ([*with_study[:-2]], "has several layers: pass one of 0, 1"),
+        ([*with_study[:-1], "7"], "has no layer 7; it has 0, 1"),
+        ([*with_study, "--test", str(study)], "--test is for activation files"),
+        ([str(study), "--layer", "1"], "--layer is for stores"),
+    ):
+        code, said = checked(proof, *words)
+        assert code == 2, said
+        assert why in said
+    for number, words in ((0, with_study), (1, [*with_study[:-1], "0"])):
+        other = str(out / outcome.records[number]["probes"][1]["certificate"])
+        code, said = checked(other, *words)
+        assert code == 1
+        assert "SHA-256 differs" in said
+    changed(place, "test_size: 0.3", "test_size: 0.3, seed: 1")
+    assert checked(proof, *with_study)[0] == 1
+    texts = place / "vowels.jsonl"
+    texts.write_text("".join(texts.read_text("utf-8").splitlines(keepends=True)[2:]), "utf-8")
+    code, said = checked(proof, *with_study)
+    assert code == 2
+    assert "holds activations of other texts than vowels" in said
+
+
 def test_what_is_there_is_not_done_again(place, monkeypatch):
     out, study = place / "out", read_study(place / "study.yaml")
     first = run_study(study, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,14 +68,13 @@ class StoredArray(RowSource):
 
     def pieces(self, rows: slice) -> Iterator[tuple[slice, slice, Array]]:
         """A block of consecutive rows, one shard and one site after another."""
-        if self._rows is None:
-            start, stop, _ = rows.indices(self.shape[0])
-            for at, columns, tensor, within, _ in self._parts(
-                slice(start, stop), slice(0, self.shape[1])
-            ):
-                yield at, columns, tensor[within]
-        else:
+        if self._rows is not None:
             yield slice(None), slice(None), self[rows]
+            return
+        columns = [slice(*ends) for ends in pairwise(self._column_ends.tolist())]
+        for i, rows_in, rows_out in _pieces(self._row_ends, _axis(rows, self.shape[0])):
+            for at, part in zip(columns, self._shards[i].read(self._sites, rows_in), strict=True):
+                yield rows_out, at, part
 
     def _parts(self, rows: Axis, columns: Axis) -> Iterator[tuple[Any, Any, Array, Any, Any]]:
         """Rows and columns of a block, the tensor they come from, and rows and columns there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 WINDOW_BYTES = 2**29
-"""A window of texts holds about this much of the values to be stored, but at least one batch."""
+"""A window of texts holds about this much of the values to be stored, but at least one batch; two
+windows are in memory, one that is read and one that is written."""
 
 WINDOW_BATCHES = 32
 """And no more than this many batches."""
@@ -164,13 +166,23 @@ class _Capture:
 
     def run(self, batch_tokens: int) -> None:
         """Every window that the store does not have; one that it has in part is run whole, as its
-        batches must stay what they were, and its missing texts are appended."""
+        batches must stay what they were, and its missing texts are appended.
+
+        A window is written while the model reads the next.
+        """
         done = self._writer.texts_done
-        for window in batch_plan(self._tokens, self._manifest.row_bytes, batch_tokens):
-            if window.last <= done:
-                continue
-            self._append(max(window.first, done), window, self._values(window))
-            self._report(done, window.last)
+        with ThreadPoolExecutor(1, "optprobe-writer") as thread:
+            writing: Future[None] | None = None
+            for window in batch_plan(self._tokens, self._manifest.row_bytes, batch_tokens):
+                if window.last <= done:
+                    continue
+                values = self._values(window)
+                if writing is not None:
+                    writing.result()
+                writing = thread.submit(self._append, max(window.first, done), window, values)
+                self._report(done, window.last)
+            if writing is not None:
+                writing.result()
         self._writer.finish()
 
     def _append(

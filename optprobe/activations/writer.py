@@ -184,14 +184,11 @@ class Writer:
 
     def _store(self, rows: int, texts: int) -> None:
         """The first so many rows in memory, up to the text of this number, become a shard."""
-        whole = {
-            site: parts[0] if len(parts) == 1 else np.concatenate(parts)
-            for site, parts in self._values.items()
-        }
-        values = {site: block[:rows] for site, block in whole.items()}
+        cut = {site: _split(blocks, rows) for site, blocks in self._values.items()}
         done = self._done
         span = (done.texts, texts)
         facts = self._rows.take(slice(rows))
+        values = {site: head for site, (head, _) in cut.items()}
         try:
             shard = write_shard(self._folder, len(done.shards), span, facts, values)
             self._record(Shards(done.shard_rows, False, (*done.shards, shard)))
@@ -202,11 +199,23 @@ class Writer:
                 "texts are stored and valid: make room and run again, it goes on from there",
             ) from error
         self._rows = self._rows.take(slice(rows, None))
-        self._values = {site: [block[rows:]] for site, block in whole.items()}
+        self._values = {site: tail for site, (_, tail) in cut.items()}
 
     def _record(self, done: Shards) -> None:
         done.write(self._folder)
         self._done = done
+
+
+def _split(blocks: list[Array], rows: int) -> tuple[list[Array], list[Array]]:
+    """The first so many rows, and the others."""
+    head: list[Array] = []
+    tail: list[Array] = []
+    for block in blocks:
+        head.append(block[:rows])
+        if rows < len(block) or block is blocks[-1]:
+            tail.append(block[rows:])
+        rows -= min(rows, len(block))
+    return head, tail
 
 
 def _prepared(folder: Path, manifest: Manifest, shard_rows: int) -> Shards:
@@ -224,7 +233,7 @@ def _prepared(folder: Path, manifest: Manifest, shard_rows: int) -> Shards:
         raise InputError(f"{folder} is not empty and holds no store; pass another folder")
     else:
         content = json.dumps(manifest.to_json(), indent=1) + "\n"
-        write_durably(folder / MANIFEST, content.encode())
+        write_durably(folder / MANIFEST, [content.encode()])
     done = Shards.read(folder) if (folder / LIST).exists() else Shards(shard_rows, False, ())
     if done.shard_rows != shard_rows:
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,8 @@ def verify(
         Path, typer.Argument(metavar="CERTIFICATE", help="File written by --certificate.")
     ],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="The activation file that was solved.")
+        Path,
+        typer.Argument(metavar="DATA", help="The activation file, or the store, that was solved."),
     ],
     test: Annotated[
         Path | None,
@@ -27,29 +28,72 @@ def verify(
             help="Held-out rows where DATA has none: test_rows.npy, written by `optprobe curve`.",
         ),
     ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where DATA is a store: the study that was run on it."),
+    ] = None,
+    feature: Annotated[
+        str | None,
+        typer.Option(help="Of that study, as named there; by default its only one."),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="Of that study; by default the only one of the store.")
+    ] = None,
 ) -> None:
-    """Check a proof of optimality against the data; exit code 0 if it holds, 1 if not."""
+    """Check a proof of optimality against the data; exit code 0 if it holds, 1 if not.
+
+    The rows that a study probed are drawn again from its texts and settings.
+    """
     from optprobe import files
     from optprobe.certificate import read
     from optprobe.checker import verify as check
 
-    with common.stoppable(), common.bad_input(ValueError, TypeError):
+    with common.stoppable(), common.bad_input(ValueError, TypeError, ImportError):
         if not certificate.is_file():
             raise ValueError(f"{certificate}: no such file")
         proof = read(certificate)
-        held = files.read(data)
         weights = None
-        if proof.header.get("weighting") == "given":
-            if held.weights is None:
-                raise ValueError(
-                    f"{certificate} was made with given weights, but {data} has no array 'weights'"
-                )
-            weights = held.weights
-        rows = held.test if test is None else files.read_mask(test)
-        verdict = check(proof, held.X, held.y, test=rows, weights=weights)
+        if data.is_dir():
+            if test is not None:
+                raise ValueError("--test is for activation files; a study draws its own")
+            X, y, rows = _probed(data, study, feature, layer)
+        else:
+            for name, value in (("study", study), ("feature", feature), ("layer", layer)):
+                if value is not None:
+                    raise ValueError(f"--{name} is for stores and {data} is none; leave it out")
+            held = files.read(data)
+            X, y, rows = held.X, held.y, held.test if test is None else files.read_mask(test)
+            if proof.header.get("weighting") == "given":
+                if held.weights is None:
+                    raise ValueError(
+                        f"{certificate} was made with given weights, but {data} has no array "
+                        "'weights'"
+                    )
+                weights = held.weights
+        verdict = check(proof, X, y, test=rows, weights=weights)
     for line in describe(verdict, certificate.name, data.name):
         typer.echo(line)
     raise typer.Exit(0 if verdict.valid else common.NOT_PROVEN)
+
+
+def _probed(
+    folder: Path, study: Path | None, feature: str | None, layer: int | None
+) -> tuple[Any, Any, Any]:
+    """X, y and held-out rows of what a study probed in a store; X is read in place.
+
+    Raises:
+        ValueError: no study, a feature or a layer that is not there or not said, a store of other
+            texts.
+    """
+    from optprobe.activations.store import Store
+    from optprobe.study import probed_rows, read_study
+
+    if study is None:
+        raise ValueError(
+            f"{folder} is a folder; pass the study that was run on it (--study FILE), or an "
+            "activation file"
+        )
+    return probed_rows(Store.open(folder), read_study(study), feature, layer)
 
 
 def describe(verdict: Verdict, certificate: str, data: str) -> list[str]:

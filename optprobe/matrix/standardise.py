@@ -8,12 +8,12 @@ What is on disk is read once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
-from optprobe.matrix.moments import Moments
+from optprobe.matrix.moments import Moments, Sums
 from optprobe.matrix.source import RowSource
 from optprobe.threads import in_threads, single_threaded_blas, workers
 
@@ -31,6 +31,9 @@ MOMENT_BLOCKS = 64
 
 LARGE_HALF = 2**30
 """So many float16 numbers are worth loading torch for."""
+
+TORCH_ALONE = 2**15 - 1
+"""So many numbers torch converts in the thread that asks; more wake up threads of its own."""
 
 LARGEST = 1e150
 """Largest number in X: the square of anything more would overflow."""
@@ -60,7 +63,9 @@ def _fill(out: Float[Array, "rows d"], X: Array | RowSource, start: int, stop: i
             import torch
 
             half = block if block.flags.writeable else block.copy()  # torch warns of others
-            torch.from_numpy(out[rows, columns]).copy_(torch.from_numpy(half))
+            wide = out[rows, columns]
+            for some in _slices(len(half), max(1, TORCH_ALONE // half.shape[1])):
+                torch.from_numpy(wide[some]).copy_(torch.from_numpy(half[some]))
         else:
             out[rows, columns] = block
 
@@ -133,35 +138,40 @@ def standardise(
     step = max(MOMENT_ROWS, MOMENT_BYTES // (8 * d))
 
     def moments(span: slice) -> Moments:
-        merged = Moments.nothing(d)
+        sums: Sums | None = None
+        varies = np.zeros(d, bool)
         read, room = np.empty((step, d), wide), np.empty((step, d))
         for inner in _slices(span.stop - span.start, step):
             start, stop = span.start + inner.start, span.start + inner.stop
             first, last = np.searchsorted(train, (start, stop))
             raw = read[: stop - start]
             _fill(raw, X, start, stop)
-            if last - first < len(raw):
+            if last - first < len(raw) or X.dtype == np.float64:
                 check_finite(raw, start)
                 raw = raw[train[first:last] - start]
             if not len(raw):
                 continue
-            with np.errstate(invalid="ignore"):
-                low, high = raw.min(axis=0), raw.max(axis=0)
-            if not (float(low.min()) >= -LARGEST and float(high.max()) <= LARGEST):
-                check_finite(raw, start)
             block = room[: len(raw)]
             np.copyto(block, raw)
-            merged = merged.merge(Moments.of(block, dual[first:last], low, high))
-        return merged
+            with np.errstate(invalid="ignore", over="ignore"):
+                sums = Sums(block) if sums is None else sums
+                if X.dtype == np.float64:  # the squares of tiny differences are 0
+                    varies |= (block != sums.centre).any(axis=0)
+                fine = sums.add(block, dual[first:last])
+            if not fine:
+                check_finite(raw, start)
+        found = Moments.nothing(d) if sums is None else sums.moments()
+        return replace(found, varies=found.varies | varies)
 
     merged = Moments.nothing(d)
     spans = list(_slices(rows, MOMENT_BLOCKS * step))
     with single_threaded_blas():
-        for i in range(0, len(spans), workers()):
-            for found in in_threads(moments, spans[i : i + workers()]):
+        at_once = 8 * workers()  # more than one each: who is done first goes on
+        for i in range(0, len(spans), at_once):
+            for found in in_threads(moments, spans[i : i + at_once]):
                 merged = merged.merge(found)
     variance = merged.squares / merged.count
     scale = np.maximum(np.sqrt(variance), floor)
-    constant = merged.low == merged.high
+    constant = ~merged.varies
     by = Standardisation(merged.mean, variance, scale, constant)
     return by, np.where(constant, 0.0, merged.products / scale)

@@ -63,7 +63,7 @@ def run_study(study: Study, out: Path, *, log: Log | None = None) -> Outcome:
     """
     told = log or _silent
     folder = Folder(out, study)
-    found = _features(study)
+    found = study_features(study)
     begun = time.monotonic()
     stores: dict[str, Store] = {}
     for dataset, _ in found:  # one that is there has its texts compared
@@ -74,7 +74,7 @@ def run_study(study: Study, out: Path, *, log: Log | None = None) -> Outcome:
     left, stopped = 0, False
     for dataset, feature in found:
         store, rows = stores[dataset.name], None
-        for layer, site in _sites(study, store):
+        for layer, site in stored_layers(study, store):
             record = folder.read(feature.name, layer)
             if not settled(record, study.exact, study.budget):
                 stopped = stopped or time.monotonic() > deadline
@@ -97,7 +97,7 @@ def run_study(study: Study, out: Path, *, log: Log | None = None) -> Outcome:
     )
 
 
-def _features(study: Study) -> list[tuple[Dataset, Feature]]:
+def study_features(study: Study) -> list[tuple[Dataset, Feature]]:
     """The features with their texts.
 
     Raises:
@@ -143,7 +143,7 @@ def _captured(study: Study, dataset: Dataset, folder: Folder, log: Log) -> Store
     )
 
 
-def _sites(study: Study, store: Store) -> list[tuple[int, str]]:
+def stored_layers(study: Study, store: Store) -> list[tuple[int, str]]:
     """The layers that were captured, with their hook points."""
     before, _, after = study.hook.partition("{l}")
     return [
