@@ -3,12 +3,12 @@
     python benchmarks/large_rows.py --rows 1000000 --out /tmp
 
 Writes a memory-mapped float16 file of 1536 correlated columns with a label that a few of them
-make, then takes each step in a process of its own: 512 candidates by mean difference, the root relaxation
-over all columns with what it fixes, the exact single neuron and the check of its certificate. A
-step makes the problem first, which is not counted in. A pass is as many rows asked of the file as
-it has; the plain read is the fastest of three. The file lies in the page cache throughout, so that
-times are those of the work and not of the disk; peak memory includes what of the file is mapped.
-Prints a Markdown table and deletes the file.
+make, then takes each step in a process of its own: 512 candidates by mean difference, the root
+relaxation over all columns with what it fixes, the exact single neuron and the check of its
+certificate. A pass is as many rows asked of the file as it has. The file lies in the page cache
+throughout, so that times are those of the work and not of the disk; the plain read is the fastest
+of three. Peak memory includes what of the file is mapped. Prints a Markdown table and deletes the
+file.
 """
 
 from __future__ import annotations
