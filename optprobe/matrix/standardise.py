@@ -51,24 +51,27 @@ def slices(rows: int, step: int) -> Iterator[slice]:
 
 
 def fill(out: Float[Array, "rows d"], X: Array | RowSource, start: int, stop: int) -> None:
-    """Write some rows of X into an array of a wider type.
-
-    A large float16 source goes through the processor's own instruction, which torch uses and NumPy
-    does not.
-    """
+    """Write some rows of X into an array of a wider type."""
     part = slice(start, stop)
     pieces = X.pieces(part) if isinstance(X, RowSource) else [(slice(None), slice(None), X[part])]
-    through_torch = X.dtype == np.float16 and out.dtype == np.float32
     for rows, columns, block in pieces:
-        if through_torch:
-            import torch
+        widen(out[rows, columns], block)
 
-            half = block if block.flags.writeable else block.copy()  # torch warns of others
-            wide = out[rows, columns]
-            for some in slices(len(half), max(1, TORCH_ALONE // half.shape[1])):
-                torch.from_numpy(wide[some]).copy_(torch.from_numpy(half[some]))
-        else:
-            out[rows, columns] = block
+
+def widen(out: Float[Array, "rows d"], block: Float[Array, "rows d"]) -> None:
+    """Write a block into one of a wider type.
+
+    float16 into float32 goes through the processor's own instruction, which torch uses and NumPy
+    does not.
+    """
+    if block.dtype != np.float16 or out.dtype != np.float32:
+        out[...] = block
+        return
+    import torch
+
+    half = block if block.flags.writeable else block.copy()  # torch warns of others
+    for some in slices(len(half), max(1, TORCH_ALONE // half.shape[1])):
+        torch.from_numpy(out[some]).copy_(torch.from_numpy(half[some]))
 
 
 def wide_type(X: Array | RowSource) -> type[np.floating]:

@@ -21,6 +21,7 @@ from optprobe.matrix.standardise import (
     release,
     slices,
     wide_type,
+    widen,
 )
 from optprobe.threads import in_threads
 
@@ -82,9 +83,10 @@ class StreamedMatrix:
         mean = self.by.mean[columns, None]
         for part in parts:
             first, last, rows = self._rows(part)
-            block = self.held.values[place, first:last][:, rows].astype(np.float64)
-            block -= mean
-            yield part, block.T
+            raw = self.held.values[place, first:last][:, rows]
+            wide = np.empty(raw.shape, wide_type(self.source))
+            widen(wide, raw)
+            yield part, (wide - mean).T
 
     def _read(self, columns: Int[Array, "p"], parts: Iterator[slice]) -> Iterator[Block]:
         """The blocks, from the source."""
