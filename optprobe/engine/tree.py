@@ -48,8 +48,9 @@ CHAINED, CHAIN = 0.8, 2**25
 """A node whose relaxation leaves more than this share of its columns free, and no more supports
 than that, is split into a chain: to relax its children would take longer than to filter them."""
 
-FIT_CHUNK = 4096
-"""Supports fitted between two looks at the incumbent and the clock."""
+FIT_CHUNK, FIT_BYTES = 4096, 2**28
+"""Supports fitted between two looks at the incumbent and the clock, fewer where the columns that
+they add would take more memory than that."""
 
 
 @dataclass(order=True)
@@ -356,10 +357,12 @@ class Search:
         supports = np.concatenate([np.tile(chosen, (len(subsets), 1)), subsets], axis=1)
         supports = supports.astype(int)
         done: list[Fits] = []
-        for first in range(0, len(supports), FIT_CHUNK):
+        held = 8 * len(self.rows.w) * max(1, subsets.shape[1])
+        step = max(1, min(FIT_CHUNK, FIT_BYTES // held))
+        for first in range(0, len(supports), step):
             if first and self.out_of_time():
                 return False
-            part = supports[first : first + FIT_CHUNK]
+            part = supports[first : first + step]
             done.append(fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff))
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
