@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from optprobe.matrix.source import RowSource
-from optprobe.matrix.standardise import MOMENT_BLOCKS, block_rows, release, slices
+from optprobe.matrix.standardise import MOMENT_BLOCKS, block_rows, fill, release, slices
 from optprobe.threads import in_threads
 
 Array = np.ndarray
@@ -55,9 +55,12 @@ class HeldColumns:
         step = block_rows(X.shape[1])
 
         def read(span: slice) -> None:
+            room = np.empty((step, X.shape[1]), X.dtype)
             for inner in slices(span.stop - span.start, step):
                 part = slice(span.start + inner.start, span.start + inner.stop)
-                self.values[first:last, part] = X[part][:, missing].T
+                block = room[: part.stop - part.start]
+                fill(block, X, part.start, part.stop)
+                self.values[first:last, part] = block[:, missing].T
             release(X)
 
         in_threads(read, list(slices(X.shape[0], MOMENT_BLOCKS * step)))
