@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from optprobe import observations
+from optprobe.certificate import Kind
 from optprobe.checker import data as checked
-from optprobe.engine import tree
+from optprobe.engine import leaves, tree
 from optprobe.matrix import StreamedMatrix, held, standardise, streamed
 from optprobe.matrix.held import HeldColumns
 from optprobe.prefilter import best_columns, proven_columns, root_relaxation
@@ -175,11 +176,22 @@ def test_pages_are_let_go_and_changes_are_not(tmp_path: Path, release: Any) -> N
     release(X)
 
 
-def test_fits_in_small_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("k", "lam"), [(1, 1e-3), (2, 1e-3)])
+def test_nodes_too_large_for_the_filter(
+    k: int, lam: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Single columns are fitted a few at a time, larger supports branched on: the same optimum."""
+    monkeypatch.setattr(tree, "FILTER_FROM", 5)
     X, y = labelled(2)
-    problem = Problem.of(X, y, k=1, lam=1e-3)
+    problem = Problem.of(X, y, k=k, lam=lam)
     expected = solve(problem)
+    assert expected.certificate is not None
+    assert (expected.certificate.arrays["node_kind"] == Kind.FILTERED).any()
     monkeypatch.setattr(tree, "FIT_BYTES", 8 * ROWS * 2)
+    monkeypatch.setattr(leaves, "MOST_BYTES", dict.fromkeys((1, 2, 3), 0))
     found = solve(problem)
+    assert found.certificate is not None
+    assert not (found.certificate.arrays["node_kind"] == Kind.FILTERED).any()
     assert found.support.tolist() == expected.support.tolist()
-    assert found.verified == expected.verified
+    assert found.verified is not None
+    assert found.verified.gap <= 1e-4 * (1 + 1e-6)

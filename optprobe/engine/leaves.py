@@ -29,6 +29,10 @@ MOST = {1: 2**30, 2: 2**22, 3: 2**31}
 """Supports of a node, by the columns to add, past which it is branched on instead of filtered: the
 pairs and triples of a whole layer are within it."""
 
+MOST_BYTES = {1: 2**28, 2: 2**31, 3: 2**31}
+"""Columns of a node in float64 past which it goes without the filter, which holds them several
+times over. Single columns are fitted instead, which takes no longer."""
+
 FOLLOWED, SHARE, LISTED, PER_FIT = 30000, 64, 300, 2000
 """Supports that the first centre may leave, `FOLLOWED` or one of `SHARE`, and the last: `LISTED`
 or one of `PER_FIT`, which take about as long to bound as one to fit. A node with more is branched
@@ -125,7 +129,8 @@ class Filter:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
         if not self.serves or not 1 <= size <= FILTERED:
             return False
-        return math.comb(members, size) <= MOST[size]
+        held = 8 * members * len(self.rows.w)
+        return held <= MOST_BYTES[size] and math.comb(members, size) <= MOST[size]
 
     def __call__(
         self,
