@@ -29,10 +29,6 @@ MOST = {1: 2**30, 2: 2**22, 3: 2**31}
 """Supports of a node, by the columns to add, past which it is branched on instead of filtered: the
 pairs and triples of a whole layer are within it."""
 
-MOST_BYTES = {1: 2**28, 2: 2**31, 3: 2**31}
-"""Columns of a node in float64 past which it goes without the filter, which holds them several
-times over. Single columns are fitted instead, which takes no longer."""
-
 FOLLOWED, SHARE, LISTED, PER_FIT = 30000, 64, 300, 2000
 """Supports that the first centre may leave, `FOLLOWED` or one of `SHARE`, and the last: `LISTED`
 or one of `PER_FIT`, which take about as long to bound as one to fit. A node with more is branched
@@ -47,6 +43,10 @@ COMPILED = 2**11
 
 PRUNED = 2**15
 """Numbers that a batch of fits reads from which compiled steps take less time than NumPy."""
+
+MOST_BYTES = {1: 2**28, 2: 2**31, 3: 2**31}
+"""Columns of a node in float64 past which it goes without the filter, which holds them several
+times over. Single columns are fitted instead, which takes no longer."""
 
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
