@@ -24,7 +24,7 @@ from optprobe.matrix import (
     StreamedMatrix,
 )
 from optprobe.matrix.dense import DOUBLE_BYTES
-from optprobe.matrix.standardise import row_slices
+from optprobe.matrix.standardise import release, row_slices
 
 if TYPE_CHECKING:
     import torch
@@ -87,18 +87,27 @@ class Data:
             from optprobe.matrix.device import DeviceMatrix
 
             return DeviceMatrix.standardised(self.X, self.train, self.by)
+        return self.streamed or DenseMatrix.standardised(self.X, self.train, self.by)
+
+    @cached_property
+    def streamed(self) -> StreamedMatrix | None:
+        """Z where X is too large to copy."""
+        if not isinstance(self.X, np.ndarray | RowSource):
+            return None
         on_disk = isinstance(self.X, np.memmap | RowSource)
-        double = self.X.dtype == np.float64
         limit = STREAM_BYTES if on_disk else STREAM_DOUBLE_BYTES
-        if (on_disk or double) and 4 * self.X.size > limit:
-            columns = np.arange(self.X.shape[1])
-            return StreamedMatrix(self.X, self.train, self.by, columns)
-        return DenseMatrix.standardised(self.X, self.train, self.by)
+        if (on_disk or self.X.dtype == np.float64) and 4 * self.X.size > limit:
+            return StreamedMatrix(self.X, self.train, self.by, np.arange(self.X.shape[1]))
+        return None
 
     def columns(self, columns: Int[Array, "p"], rows: Int[Array, "r"]) -> Float64[Array, "p r"]:
         """Standardised columns of X in float64 straight from the source, for any rows."""
-        if isinstance(self.X, np.ndarray | RowSource):
+        held = self.streamed.held if self.streamed else None
+        if held is not None and held.fits(len(columns)):
+            raw = held.values[held.places(columns)][:, rows].T
+        elif isinstance(self.X, np.ndarray | RowSource):
             raw = self.X[np.ix_(rows, columns)]  # never whole rows: X may be larger than memory
+            release(self.X)
         else:
             import torch
 
@@ -139,6 +148,7 @@ class Data:
         hashed.update(f"{little.str}{X.shape}".encode())
         for part in row_slices(*X.shape):
             hashed.update(np.ascontiguousarray(X[part], little).data)
+            release(X)
         hashed.update(np.ascontiguousarray(self.y, "<f8").data)
         hashed.update(np.ascontiguousarray(self.train, "<i8").data)
         hashed.update(np.ascontiguousarray(self.weights, "<f8").data)

@@ -240,7 +240,8 @@ class Problem:
         for own in (sign, weights):
             own.flags.writeable = False
         other = replace(data, y=sign, weights=weights)
-        vars(other)["matrix"] = data.matrix  # cached: labels do not enter it
+        # Cached: labels do not enter them.
+        vars(other).update(matrix=data.matrix, streamed=data.streamed)
         return replace(self, data=other)
 
     def objective(

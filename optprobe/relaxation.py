@@ -241,8 +241,9 @@ class _State:
         if (wanted & ~self.working).any():
             self.working |= wanted
             self.indices = np.flatnonzero(self.working)
-            signed_block = self.matrix.columns(self.indices) * self.rows.y
-            self.block = np.concatenate([signed_block, self.rows.y[None]])
+            self.block = np.empty((len(self.indices) + 1, len(self.rows.y)))
+            self.block[:-1], self.block[-1] = self.matrix.columns(self.indices), 1.0
+            self.block *= self.rows.y
             self.single = self.block.astype(np.float32)
             weighted = self.single * self.rows.w.astype(np.float32)
             self.lipschitz = _largest_eigenvalue(weighted @ self.single.T)

@@ -134,7 +134,7 @@ def write_shard(
     number: int,
     texts: tuple[int, int],
     rows: RowFacts,
-    values: Mapping[str, Sequence[Float[Array, "some width"]]],
+    values: Mapping[str, Sequence[Float[Array, "_ width"]]],
 ) -> Shard:
     """Write the rows of the texts from the first up to the last, exclusive.
 

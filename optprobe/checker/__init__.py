@@ -136,7 +136,8 @@ def _checked(
         )
         source = source_of(X, y, test, weights, claim)
         _check_data(source, claim, arrays)
-        columns = Columns(source, arrays["mean"], arrays["scale"], arrays["scope"].astype(np.int64))
+        scope = arrays["scope"].astype(np.int64)
+        columns = Columns(source, arrays["mean"], arrays["scale"], scope, _named(arrays, local))
         rows = _rows(source, claim)
         verdict = replace(verdict, upper=_upper(columns, rows, arrays, local, claim))
         counts = _walked(columns, rows, arrays, local, claim)
@@ -163,6 +164,13 @@ def _check_data(source: Source, claim: Claim, arrays: dict[str, np.ndarray]) -> 
         )
     constant = check_standardisation(source, claim, arrays["mean"], arrays["scale"])
     check_scope(arrays["scope"], claim, constant)
+
+
+def _named(arrays: dict[str, np.ndarray], local: np.ndarray) -> np.ndarray:
+    """Positions in the scope of the columns that supports and dual points name."""
+    listed = arrays["fit_support"]
+    every = [arrays["support"], arrays["point_column"], listed[listed >= 0]]
+    return local[np.unique(np.concatenate(every).astype(np.int64))]
 
 
 def _rows(source: Source, claim: Claim) -> Rows:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-BLOCK_BYTES = 2**24
-"""Size of a block of rows in float64."""
+BLOCK_BYTES = 2**21
+"""Size of a block of rows in float64, which fits a processor's own cache."""
 
 HELD_BYTES = 2**28
 """Z of the scope up to this size is kept in memory; past it, it is made again block by block."""
@@ -41,6 +42,13 @@ def row_slices(rows: int, columns: int) -> Iterator[slice]:
     step = max(1, BLOCK_BYTES // (8 * max(1, columns)))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
+
+
+def release(X: Shaped[Array, "rows d"]) -> None:
+    """Let go of the pages of a mapped file: a pass shall not leave all of it in memory."""
+    mapped = getattr(X, "_mmap", None)
+    if mapped is not None and getattr(X, "mode", "c") != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class Source:
         hashed.update(f"{little.str}{self.X.shape}".encode())
         for part in row_slices(*self.X.shape):
             hashed.update(np.ascontiguousarray(self.X[part], little).data)
+            release(self.X)
         hashed.update(np.ascontiguousarray(self.y, "<f8").data)
         hashed.update(np.ascontiguousarray(self.train, "<i8").data)
         hashed.update(np.ascontiguousarray(self.weights, "<f8").data)
@@ -177,6 +186,7 @@ def check_standardisation(
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
     for part in row_slices(n, d):
         block = source.X[source.train[part]].astype(np.float64)
+        release(source.X)
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
         block -= mean
         first += block.sum(axis=0)
@@ -213,6 +223,13 @@ def check_scope(scope: Int[Array, "p"], claim: Claim, constant: Bool[Array, "d"]
 class Columns:
     """Z of the scope, by position in the scope; rows reordered, the positive class first.
 
+    Args:
+        source: the data.
+        mean, scale: of every column of X.
+        scope: columns of X.
+        named: positions in the scope that will be asked for without the others. Where Z is too
+            large to be kept, X's numbers are kept for these if that takes little.
+
     Attributes:
         norm: an upper bound on ||z_j||_2, and one 0 more at the end, for padding.
         peak: max_i |z_ij|, likewise.
@@ -224,6 +241,7 @@ class Columns:
         mean: Float64[Array, "d"],
         scale: Float64[Array, "d"],
         scope: Int[Array, "p"],
+        named: Int[Array, "q"] | None = None,
     ) -> None:
         positive = source.positive
         self._X, self._scope = source.X, scope
@@ -234,7 +252,15 @@ class Columns:
         squares, self.peak = np.zeros(self.p + 1), np.zeros(self.p + 1)
         small = 8 * self.n * self.p <= HELD_BYTES
         held = np.zeros((self.p + 1, self.n)) if small else None
-        for part, block in self.blocks():
+        few = np.empty(0, np.int64) if named is None else named
+        if small or source.X.dtype.itemsize * self.n * len(few) > HELD_BYTES:
+            few = few[:0]
+        self._few = np.empty((len(few), self.n), source.X.dtype)
+        self._place = np.full(self.p, -1)
+        self._place[few] = np.arange(len(few))
+        for part, raw in self._raw():
+            self._few[:, part] = raw[:, few].T
+            block = self._standardised(raw, slice(None)).T
             squares[:-1] += np.einsum("ij,ij->i", block, block)
             self.peak[:-1] = np.maximum(self.peak[:-1], np.abs(block).max(axis=1))
             if held is not None:
@@ -248,19 +274,37 @@ class Columns:
         """Whether Z is in memory."""
         return self._held is not None
 
+    def _raw(self) -> Iterator[tuple[slice, Shaped[Array, "rows p"]]]:
+        """The scope's columns of X, a slice of rows at a time: one pass."""
+        whole = self.p == self._X.shape[1]
+        for part in row_slices(self.n, self._X.shape[1]):
+            rows = self._X[self._train[part]]
+            release(self._X)
+            yield part, rows if whole else rows[:, self._scope]
+
+    def _standardised(
+        self, raw: Shaped[Array, "rows q"], columns: Int[Array, "q"] | slice
+    ) -> Float64[Array, "rows q"]:
+        """(x - mean) / scale."""
+        block = raw.astype(np.float64)
+        block -= self._mean[columns]
+        block /= self._scale[columns]
+        return block
+
     def blocks(
         self, columns: Int[Array, "q"] | slice = slice(None)
     ) -> Iterator[tuple[slice, Float64[Array, "q rows"]]]:
         """Z^T of some columns, a slice of rows at a time."""
-        width = self._X.shape[1] if self._held is None else self.p
-        for part in row_slices(self.n, width):
-            if self._held is not None:
+        place = self._place[columns]
+        if self._held is not None:
+            for part in row_slices(self.n, self.p):
                 yield part, self._held[:-1, part][columns]
-                continue
-            block = self._X[self._train[part]][:, self._scope[columns]].astype(np.float64)
-            block -= self._mean[columns]
-            block /= self._scale[columns]
-            yield part, block.T
+        elif (place >= 0).all():
+            for part in row_slices(self.n, len(place)):
+                yield part, self._standardised(self._few[place, part].T, columns).T
+        else:
+            for part, raw in self._raw():
+                yield part, self._standardised(raw[:, columns], columns).T
 
     def scores(
         self, columns: Int[Array, "q"], beta: Float64[Array, "batch q"]

@@ -47,6 +47,10 @@ COMPILED = 2**11
 PRUNED = 2**15
 """Numbers that a batch of fits reads from which compiled steps take less time than NumPy."""
 
+MOST_BYTES = {1: 2**28, 2: 2**31, 3: 2**31}
+"""Columns of a node in float64 past which it goes without the filter, which holds them several
+times over. Single columns are fitted instead, which takes no longer."""
+
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
 
@@ -128,7 +132,8 @@ class Filter:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
         if not self.serves or not 1 <= size <= FILTERED:
             return False
-        return math.comb(members, size) <= MOST[size]
+        held = 8 * members * len(self.rows.w)
+        return held <= MOST_BYTES[size] and math.comb(members, size) <= MOST[size]
 
     def chains(self, members: int, size: int) -> bool:
         """Whether all those nodes that a node is split into are quickly filtered."""

@@ -219,7 +219,11 @@ def _root(
         incumbent = _rounded(matrix, rows, k, positions, relaxed)
     if relaxed is None or incumbent is None or not _closed(incumbent, relaxed, gap):
         known = [place[s] for s in warm.supports]
-        incumbent = _first_incumbent(matrix, rows, k, positions, known, incumbent, stop)
+        if relaxed is not None and incumbent is not None:
+            cutoff = incumbent.objective + _margin(problem, matrix.roundoff, incumbent.objective)
+            left = screen(DualPoints(relaxed.value, relaxed.gain), k, free, cutoff)
+            positions = np.flatnonzero(left.forced | left.free)
+        incumbent = _within(matrix, rows, k, positions, known, incumbent, stop)
     incumbent = _refitted(problem, numbers, incumbent)
     upper = incumbent.objective
     cutoff = upper - gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
@@ -282,6 +286,27 @@ def _closed(incumbent: Incumbent, relaxed: Relaxed, gap: float) -> bool:
     """Whether the root proves its own rounding, with room for rounding errors."""
     upper = incumbent.objective
     return upper - float(relaxed.bound[0]) <= 0.9 * gap * abs(upper)
+
+
+def _within(
+    matrix: DesignMatrix,
+    rows: Rows,
+    k: int,
+    usable: Int[Array, "p"],
+    known: Sequence[Int[Array, "s"]],
+    rounded: Incumbent | None,
+    stop: Callable[[], bool],
+) -> Incumbent:
+    """`_first_incumbent` on a copy of the columns it is about, where they are few."""
+    supports = [*known] if rounded is None else [*known, rounded.support]
+    inside = np.unique(np.concatenate([usable, *supports]))
+    if 2 * len(inside) > matrix.shape[1]:
+        return _first_incumbent(matrix, rows, k, usable, known, rounded, stop)
+    if rounded is not None:
+        rounded = replace(rounded, support=np.searchsorted(inside, rounded.support))
+    usable, known = np.searchsorted(inside, usable), [np.searchsorted(inside, s) for s in known]
+    found = _first_incumbent(matrix.restrict(inside), rows, k, usable, known, rounded, stop)
+    return replace(found, support=inside[found.support])
 
 
 def _first_incumbent(

@@ -48,8 +48,9 @@ SMALL, NEAR, FAR = 300, 0.5, 0.1
 `NEAR`, it is branched on unless at most `SMALL` columns are left; if it is not even `FAR`, it is
 split into a chain where that is quick, for relaxations would not help its children either."""
 
-FIT_CHUNK = 4096
-"""Supports fitted between two looks at the incumbent and the clock."""
+FIT_CHUNK, FIT_BYTES = 4096, 2**28
+"""Supports fitted between two looks at the incumbent and the clock, fewer where the columns that
+they add would take more memory than that."""
 
 
 @dataclass(order=True)
@@ -356,10 +357,12 @@ class Search:
         supports = np.concatenate([np.tile(chosen, (len(subsets), 1)), subsets], axis=1)
         supports = supports.astype(int)
         done: list[Fits] = []
-        for first in range(0, len(supports), FIT_CHUNK):
+        held = 8 * len(self.rows.w) * max(1, subsets.shape[1])
+        step = max(1, min(FIT_CHUNK, FIT_BYTES // held))
+        for first in range(0, len(supports), step):
             if first and self.out_of_time():
                 return False
-            part = supports[first : first + FIT_CHUNK]
+            part = supports[first : first + step]
             done.append(fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff))
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from optprobe.heuristics.fits import Incumbent, best_of, fit_many, gains_at, shortlist
 from optprobe.heuristics.greedy import selection
 from optprobe.heuristics.model import additions
-from optprobe.matrix import DenseMatrix, DesignMatrix
+from optprobe.matrix import DesignMatrix
 from optprobe.problem import Problem
 from optprobe.support import Rows
 
@@ -54,7 +54,7 @@ def swap(
         if not len(entrants):
             return incumbent
         columns = np.union1d(support, entrants)
-        small, inside = DenseMatrix(matrix.columns(columns)), np.searchsorted(columns, kept)
+        small, inside = matrix.restrict(columns), np.searchsorted(columns, kept)
         promise = additions(small, rows, inside, without).gain[:, np.isin(columns, entrants)]
         hope = without.primal[:, None] - HOPE * promise
         best = np.argsort(hope, axis=None, kind="stable")[: TRIES * shortlist(rows)]

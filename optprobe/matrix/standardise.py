@@ -7,6 +7,7 @@ What is on disk is read once.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -41,33 +42,57 @@ LARGEST = 1e150
 
 def row_slices(rows: int, columns: int) -> Iterator[slice]:
     """Consecutive slices of rows whose float64 block takes about BLOCK_BYTES."""
-    yield from _slices(rows, max(1, BLOCK_BYTES // (8 * max(1, columns))))
+    yield from slices(rows, max(1, BLOCK_BYTES // (8 * max(1, columns))))
 
 
-def _slices(rows: int, step: int) -> Iterator[slice]:
+def slices(rows: int, step: int) -> Iterator[slice]:
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
 
-def _fill(out: Float[Array, "rows d"], X: Array | RowSource, start: int, stop: int) -> None:
-    """Write some rows of X into an array of a wider type.
-
-    A large float16 source goes through the processor's own instruction, which torch uses and NumPy
-    does not.
-    """
+def fill(out: Float[Array, "rows d"], X: Array | RowSource, start: int, stop: int) -> None:
+    """Write some rows of X into an array of a wider type."""
     part = slice(start, stop)
     pieces = X.pieces(part) if isinstance(X, RowSource) else [(slice(None), slice(None), X[part])]
-    through_torch = X.dtype == np.float16 and out.dtype == np.float32
     for rows, columns, block in pieces:
-        if through_torch:
-            import torch
+        widen(out[rows, columns], block)
 
-            half = block if block.flags.writeable else block.copy()  # torch warns of others
-            wide = out[rows, columns]
-            for some in _slices(len(half), max(1, TORCH_ALONE // half.shape[1])):
-                torch.from_numpy(wide[some]).copy_(torch.from_numpy(half[some]))
-        else:
-            out[rows, columns] = block
+
+def widen(out: Float[Array, "rows d"], block: Float[Array, "rows d"]) -> None:
+    """Write a block into one of a wider type.
+
+    float16 into float32 goes through the processor's own instruction, which torch uses and NumPy
+    does not.
+    """
+    if block.dtype != np.float16 or out.dtype != np.float32:
+        out[...] = block
+        return
+    import torch
+
+    half = block if block.flags.writeable else block.copy()  # torch warns of others
+    for some in slices(len(half), max(1, TORCH_ALONE // half.shape[1])):
+        torch.from_numpy(out[some]).copy_(torch.from_numpy(half[some]))
+
+
+def wide_type(X: Array | RowSource) -> type[np.floating]:
+    """The type that `fill` is to write: float32 only where torch is worth it, else float64."""
+    small_half = X.dtype == np.float16 and X.size < LARGE_HALF
+    return np.float64 if small_half or X.dtype == np.float64 else np.float32
+
+
+def block_rows(d: int) -> int:
+    """Rows of d columns that a thread takes at a time."""
+    return max(MOMENT_ROWS, MOMENT_BYTES // (8 * max(1, d)))
+
+
+def release(X: Array | RowSource) -> None:
+    """Let go of the pages of a mapped file, which stay in the system's cache of the disk.
+
+    Otherwise a pass over a file would hold all of it in the memory of this process.
+    """
+    mapped = getattr(X, "_mmap", None)
+    if mapped is not None and getattr(X, "mode", "c") != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -133,19 +158,17 @@ def standardise(
         NotFiniteError: a NaN, an infinity or a huge number anywhere in X, test rows included.
     """
     rows, d = X.shape
-    small_half = X.dtype == np.float16 and X.size < LARGE_HALF
-    wide = np.float64 if small_half or X.dtype == np.float64 else np.float32
-    step = max(MOMENT_ROWS, MOMENT_BYTES // (8 * d))
+    wide, step = wide_type(X), block_rows(d)
 
     def moments(span: slice) -> Moments:
         sums: Sums | None = None
         varies = np.zeros(d, bool)
         read, room = np.empty((step, d), wide), np.empty((step, d))
-        for inner in _slices(span.stop - span.start, step):
+        for inner in slices(span.stop - span.start, step):
             start, stop = span.start + inner.start, span.start + inner.stop
             first, last = np.searchsorted(train, (start, stop))
             raw = read[: stop - start]
-            _fill(raw, X, start, stop)
+            fill(raw, X, start, stop)
             if last - first < len(raw) or X.dtype == np.float64:
                 check_finite(raw, start)
                 raw = raw[train[first:last] - start]
@@ -160,11 +183,12 @@ def standardise(
                 fine = sums.add(block, dual[first:last])
             if not fine:
                 check_finite(raw, start)
+        release(X)
         found = Moments.nothing(d) if sums is None else sums.moments()
         return replace(found, varies=found.varies | varies)
 
     merged = Moments.nothing(d)
-    spans = list(_slices(rows, MOMENT_BLOCKS * step))
+    spans = list(slices(rows, MOMENT_BLOCKS * step))
     with single_threaded_blas():
         at_once = 8 * workers()  # more than one each: who is done first goes on
         for i in range(0, len(spans), at_once):

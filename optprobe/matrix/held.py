@@ -1,0 +1,67 @@
+"""Columns of X in its own type, read together and kept for whoever asks for them next."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from optprobe.matrix.source import RowSource
+from optprobe.matrix.standardise import MOMENT_BLOCKS, block_rows, fill, release, slices
+from optprobe.threads import in_threads
+
+Array = np.ndarray
+
+HELD_BYTES = 2**29
+"""Memory for the columns that are kept."""
+
+
+class HeldColumns:
+    """A few columns of what is too large to copy.
+
+    To fetch one column means to read whole rows, and a search asks for the same few again and
+    again. Columns are kept until there is no room for the next, then all are forgotten.
+    """
+
+    def __init__(self, X: Array | RowSource) -> None:
+        self._X = X
+        rows, d = X.shape
+        self._room = min(d, HELD_BYTES // (rows * X.dtype.itemsize))
+        self._count = 0
+        self._place = np.full(d, -1)
+
+    @cached_property
+    def values(self) -> Float[Array, "room rows"]:
+        """Every row of X of the columns, one after another; see `places`."""
+        return np.empty((self._room, self._X.shape[0]), self._X.dtype)
+
+    def fits(self, count: int) -> bool:
+        """Whether so many columns can be kept."""
+        return count <= self._room
+
+    def places(self, columns: Int[Array, "p"]) -> Int[Array, "p"]:
+        """Where in `values` the columns are until the next call; one pass if any is missing."""
+        missing = np.unique(columns[self._place[columns] < 0])
+        if self._count + len(missing) > self._room:
+            self._count, self._place[:] = 0, -1
+            missing = np.unique(columns)
+        if len(missing):
+            self._read(missing)
+        return self._place[columns]
+
+    def _read(self, missing: Int[Array, "m"]) -> None:
+        X, first, last = self._X, self._count, self._count + len(missing)
+        step = block_rows(X.shape[1])
+
+        def read(span: slice) -> None:
+            room = np.empty((step, X.shape[1]), X.dtype)
+            for inner in slices(span.stop - span.start, step):
+                part = slice(span.start + inner.start, span.start + inner.stop)
+                block = room[: part.stop - part.start]
+                fill(block, X, part.start, part.stop)
+                self.values[first:last, part] = block[:, missing].T
+            release(X)
+
+        in_threads(read, list(slices(X.shape[0], MOMENT_BLOCKS * step)))
+        self._place[missing], self._count = np.arange(first, last), last
