@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -230,9 +231,14 @@ def test_a_first_block_unlike_the_others(monkeypatch, dtype):
     X[7, 4] = {"float16": 6e-8, "float32": 1e-44, "float64": 5e-324}[dtype]
     X = X.astype(dtype)
     by, _ = standardise.standardise(X, np.arange(300), 1e-300, np.zeros(300))
-    exact = X.astype(np.longdouble)
-    np.testing.assert_allclose(by.mean, exact.mean(axis=0).astype(float), rtol=1e-14)
-    np.testing.assert_allclose(by.variance, exact.var(axis=0).astype(float), rtol=1e-13)
+    exact = [[Fraction(value) for value in column] for column in X.T.tolist()]
+    means = [sum(column) / 300 for column in exact]
+    spread = [
+        sum((value - mean) ** 2 for value in column) / 300
+        for column, mean in zip(exact, means, strict=True)
+    ]
+    np.testing.assert_allclose(by.mean, [float(mean) for mean in means], rtol=1e-14)
+    np.testing.assert_allclose(by.variance, [float(value) for value in spread], rtol=1e-13)
     assert by.constant.tolist() == [False, False, True, False, False]
 
 
