@@ -372,6 +372,7 @@ def test_filtered_searches_equal_brute_force(
 ) -> None:
     monkeypatch.setattr(tree, "FILTER_FROM", 0)
     monkeypatch.setattr(leaves, "LISTED", (3000, 0, 4)[seed % 3])
+    monkeypatch.setattr(leaves, "MOST_LISTED", (3000, 0, 4)[seed % 3])
     monkeypatch.setattr(leaves, "ENOUGH", (0, 3000)[seed % 2])  # several centres, or one
     monkeypatch.setattr(leaves, "USEFUL", 1.0)
     targets = loss == "squared_error"

@@ -32,10 +32,15 @@ pairs and triples of a whole layer are within it."""
 CHAIN = 2**25
 """Supports of a node that is split into nodes for the filter, at most."""
 
-FOLLOWED, SHARE, LISTED, PER_FIT = 30000, 64, 300, 2000
-"""Supports that the first centre may leave, `FOLLOWED` or one of `SHARE`, and the last: `LISTED`
-or one of `PER_FIT`, which take about as long to bound as one to fit. A node with more is branched
-on."""
+FOLLOWED, SHARE = 30000, 64
+"""Supports that the first centre may leave: so many, or one of so many, or four times the last."""
+
+LISTED, MOST_LISTED = 300, 300_000
+"""Bounds on how many supports the last centre may leave. Between them it is what could be fitted in
+the time that the children would take, if the node were branched on instead."""
+
+CHILD, CHILD_NUMBER = 40, 6e-7
+"""What a child takes, in fits: so many, and so many for every product in its Gram matrix."""
 
 CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
@@ -162,8 +167,11 @@ class Filter:
         lam = self.rows.lam
         first = self.centres.centre(forced, free, theta, offset, size, cutoff)
         points = [_point(first, chosen, members)]
-        supports = math.comb(len(members), size)
-        left = self._left(first, len(members), size, cutoff, max(FOLLOWED, supports // SHARE))
+        f = len(members)
+        child = CHILD + CHILD_NUMBER * f * f * free.shape[1]
+        most = min(max(LISTED, int(f * child)), MOST_LISTED)
+        followed = max(FOLLOWED, math.comb(f, size) // SHARE, 4 * most)
+        left = self._left(first, f, size, cutoff, followed)
         if left is None:
             return Filtered(points, None)
         while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
@@ -173,7 +181,6 @@ class Filter:
                 break
             left = fewer
             points.append(_point(centre, chosen, members))
-        most = max(LISTED, supports // PER_FIT)
         return Filtered(points, left if size == 1 or len(left) <= most else None)
 
     def _left(
