@@ -128,17 +128,17 @@ def test_answers_are_judged_by_the_best_verified_bound_of_any_run(side):
             row("strong", verified_lower=0.995, verified_gap=0.005),
             row("claims", claimed_upper=1.2, objective=1.2),
             row("flattered", objective=1.0, claimed_upper=2.0, outcome="time"),
-            row("late", solver_seconds=11.0, outcome="time"),
+            row("stopped", solver_seconds=10.1, outcome="time"),
             row("nothing", objective=None, claimed_upper=None, outcome="crashed"),
             row("elsewhere", instance="two"),
         ]
     )
     gaps = {one["solver"]: one["judged_gap"] for one in table}
-    assert gaps["weak"] == gaps["strong"] == gaps["late"] == pytest.approx(0.005)
+    assert gaps["weak"] == gaps["strong"] == gaps["stopped"] == pytest.approx(0.005)
     assert gaps["claims"] == pytest.approx(0.205 / 1.2)
     assert gaps["flattered"] == pytest.approx(1.005 / 2.0)
     assert gaps["nothing"] is gaps["elsewhere"] is None
-    assert {one["solver"] for one in table if one["optimal"]} == {"weak", "strong"}
+    assert {one["solver"] for one in table if one["optimal"]} == {"weak", "strong", "stopped"}
     assert [one["solver"] for one in table if side.judged.is_certified(one)] == ["strong"]
 
 

@@ -85,6 +85,8 @@ class BoundedSolver(BnbSolver):
 
     def package_results(self, problem, results):
         self.bound = results.bound
+        if results.best_node is None:  # time was up before the root had an answer
+            return None
         return super().package_results(problem, results)
 
 
@@ -114,6 +116,8 @@ def main(path: Path) -> None:
         nonlocal best, at
         solver = BoundedSolver(relative_gap=SHARE * task.gap, time_limit=max(report.left, 0.0))
         result = solver.solve(datafit, ridge, A, penalty, at)
+        if result is None:
+            return Solved(0, np.inf, solver.bound, False, np.empty(0, int))
         support = np.flatnonzero(result.x)
         value = result.objective_value - penalty * len(support)
         optimal = result.status == Status.OPTIMAL
