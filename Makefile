@@ -1,8 +1,8 @@
-# make demo | test | lint | clean; everything lives in .venv. Another Python: make demo PYTHON=python3.12
+# make demo | test | lint | bench | clean; everything lives in .venv. Another Python: make demo PYTHON=python3.12
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 .NOTPARALLEL:
 
 demo: $(VENV)/core.stamp
@@ -16,8 +16,22 @@ lint: $(VENV)/lint.stamp
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
+# El0ps and sparsely, an environment of their own; without a Python 3.11 they are left out.
+PEERS := .venv-peers
+PEERS_PYTHON ?= python3.11
+bench: $(VENV)/test.stamp $(PEERS)/stamp
+	$(VENV)/bin/python benchmarks/side_by_side/compare.py --peers-python $(PEERS)/bin/python
+
+$(PEERS)/stamp: benchmarks/side_by_side/requirements.txt
+	@echo "installing El0ps and sparsely into $(PEERS)"
+	mkdir -p $(PEERS)
+	($(PEERS_PYTHON) -m venv $(PEERS) && \
+	  $(PEERS)/bin/pip install -q --disable-pip-version-check -r $<) || \
+	  (rm -f $(PEERS)/bin/python; echo "they are left out: PEERS_PYTHON has to be a Python 3.11")
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist optprobe-demo .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist optprobe-demo .pytest_cache .ruff_cache .hypothesis
 	find optprobe formulations benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment, one stamp per set of extras, renewed when the requirements change. FasterRisk pins

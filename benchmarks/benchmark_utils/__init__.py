@@ -39,12 +39,9 @@ class ExactSolver(BaseSolver):
         self.result = self._solve(self.time_limit)
 
     def _solve(self, seconds: float):
-        solver = parse_solver(self.spec)
         return solve(
             self.problem,
-            method=solver.method,
-            backend=solver.backend,
-            formulation=solver.formulation,
+            **parse_solver(self.spec).arguments,
             candidates=self.candidates,
             limits=Limits(gap=self.gap, time_s=seconds),
             seed=self.seed,

@@ -18,6 +18,7 @@ loss = "logistic"
 lam = [1.0, 0.1, 0.01]        this is the default
 k = [1, 2, 4, 8]              this is the default
 candidates = 50               this is the default
+weights = "balanced"          or "uniform"; default "balanced"
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "lam": [1.0, 0.1, 0.01],
         "k": [1, 2, 4, 8],
         "candidates": 50,
+        "weights": "balanced",
     },
 }
 """Kind of entry -> key -> value where it is left out; None has to be given."""
@@ -73,6 +75,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "k": (int,),
     "candidates": (int,),
     "file": (str,),
+    "weights": (str,),
 }
 WORDS = {"lam": INVERSE_ROOT, "k": "relevant", "candidates": "all"}
 """Words that stand for a number."""
@@ -184,7 +187,11 @@ def _expand(kind: str, entry: Mapping[str, Any], folder: Path) -> Iterator[Insta
     files = {name: _real(name, folder) for name in _many(full.get("file", []))}
     for values in product(*(_many(value) for value in full.values())):
         one = dict(zip(full, values, strict=True))
-        source = files[one["file"]] if kind == "real" else _synthetic(one)
+        source = (
+            replace(files[one["file"]], weights=one["weights"])
+            if kind == "real"
+            else _synthetic(one)
+        )
         yield Instance(
             source,
             one["loss"],

@@ -115,13 +115,21 @@ class Real:
     Attributes:
         path: of the file, None for the packaged activations.
         sha256: of its bytes: another file of the same name makes another instance.
+        weights: "balanced", or "uniform" for solvers that know no weights.
+
+    Raises:
+        ValueError: other weights.
     """
 
     kind: ClassVar[str] = "real"
-    weights: ClassVar[Weights] = "balanced"
 
     path: str | None
     sha256: str
+    weights: Literal["balanced", "uniform"] = "balanced"
+
+    def __post_init__(self) -> None:
+        if self.weights not in ("balanced", "uniform"):
+            raise ValueError(f"weights={self.weights!r}: choose 'balanced' or 'uniform'")
 
     @classmethod
     def of(cls, path: Path | None) -> Real:
@@ -136,7 +144,8 @@ class Real:
     def name(self) -> str:
         """Readable, and fit for a file name."""
         stem = "demo" if self.path is None else Path(self.path).stem
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)[:60]
+        even = "-uniform" if self.weights == "uniform" else ""
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)[:60] + even
 
     def support(self, seed: int) -> None:
         """Nobody knows the support behind real labels."""
@@ -198,9 +207,14 @@ class Instance:
 
     @cached_property
     def id(self) -> str:
-        """Name, seed and a digest of every field but a file's folder; the same everywhere."""
+        """Name, seed and a digest of every field but a file's folder; the same everywhere.
+
+        Balanced weights, the rule for a file, are left out of the digest.
+        """
         held = self.as_json()
         held["source"].pop("path", None)
+        if self.source.weights == "balanced":
+            held["source"].pop("weights")
         text = json.dumps([self.name, held], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return f"{self.name}-seed{self.seed}-{digest}"

@@ -30,6 +30,7 @@ class Outcome(StrEnum):
     NO_LICENCE = "no_licence"
     NOT_INSTALLED = "not_installed"
     UNSUPPORTED = "unsupported"  # the solver does not take this problem
+    NO_BOUND = "no_bound"  # an answer of a method that proves nothing
     REFUTED = "refuted"  # the claimed bound is false: some support lies below it
     CRASHED = "crashed"
     INTERRUPTED = "interrupted"

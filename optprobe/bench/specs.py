@@ -9,22 +9,34 @@ SOLVER:FORMULATION method compact: a formulation of the entry points "optprobe.f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from optprobe.mip.backends import BACKENDS, backend_table
 from optprobe.mip.compact import formulations
-from optprobe.run import Method
 
 PLAIN = "plain"
 
 
 @dataclass(frozen=True)
 class SolverSpec:
-    """One column of the tables: a name, and what `solve` takes for it."""
+    """One column of the tables: a name, and what `solve` takes for it.
+
+    A `method` that `solve` does not know is for a worker of its own, see `runner.execute`.
+    """
 
     name: str
-    method: Method
+    method: str
     backend: str | None = None
     formulation: str | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of `solve`."""
+        return {
+            "method": self.method,
+            "backend": self.backend,
+            "formulation": self.formulation,
+        }
 
 
 NATIVE = SolverSpec("native", "bnb")

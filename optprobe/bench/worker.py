@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optprobe.bench.instances import Synthetic
+from optprobe.bench.instances import Instance, Synthetic
 from optprobe.bench.runs import Outcome, Run
 from optprobe.machine import peak_memory_mb
 from optprobe.mip.backends.base import (
@@ -45,6 +45,16 @@ AT_LIMIT = 0.95
 
 WARM_UP_S = 2.0
 """Time limit of the problem that every solver is warmed up on."""
+
+COMPILED = Instance(
+    Synthetic(80, 30, relevant=2, rho=0.5, snr=1.0, placement="equal"),
+    "logistic",
+    lam=1e-3,
+    k=5,
+    candidates=None,
+    seed=0,
+)
+"""Small, and yet the native engine comes to everything that is compiled when first called."""
 
 OF_LIMIT = {
     Limit.TIME: Outcome.TIME,
@@ -101,9 +111,7 @@ class Worker:
             warnings.simplefilter("always", RuntimeWarning)
             result = solve(
                 problem,
-                method=run.solver.method,
-                backend=run.solver.backend,
-                formulation=run.solver.formulation,
+                **run.solver.arguments,
                 candidates=run.instance.candidates,
                 limits=run.settings.limits,
                 seed=run.instance.seed,
@@ -134,7 +142,11 @@ class Worker:
 
 
 def warm_up(run: Run) -> None:
-    """The same solver on a tiny problem: imports and licences are looked up before the clock."""
+    """The same solver on a tiny problem: imports and licences are looked up before the clock.
+
+    The native engine, which searches for the proof of every solver's answer, compiles or loads
+    what it compiled.
+    """
     tiny = replace(
         run.instance,
         source=Synthetic(40, 6, relevant=2, rho=0.5, snr=1.0, placement="equal"),
@@ -144,12 +156,11 @@ def warm_up(run: Run) -> None:
     )
     solve(
         tiny.problem(),
-        method=run.solver.method,
-        backend=run.solver.backend,
-        formulation=run.solver.formulation,
+        **run.solver.arguments,
         limits=Limits(time_s=WARM_UP_S),
         threads=run.settings.threads,
     )
+    solve(COMPILED.problem(), threads=run.settings.threads, check=False)
 
 
 @contextmanager
