@@ -179,7 +179,7 @@ def notes(summary: Summary) -> list[str]:
         "the checker; with a star, by its own word. Plain: the seconds to an answer, optimal "
         "within that gap or with how far it may be from the optimum: its refitted objective "
         "against the largest lower bound that the checker verified for any run. Refuted: it "
-        "claimed an optimum that another run's support beats.",
+        "claimed a bound that another run's support lies below.",
         "Mean gap: over the instances with an answer and a verified bound. Mean time: shifted "
         "geometric, whatever came out; a run without an answer counts as the limit.",
         "The paper's scheme is outer approximation with cuts at integer points only, as Gurnee et "
