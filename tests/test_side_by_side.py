@@ -179,7 +179,7 @@ def test_names(side):
         "bnb", "oa-plain", "oa", "oa", "oa", "peer", "peer", *["heuristic"] * 4,
     ]  # fmt: skip
     assert side.compare.parse("greedy@20").method == "heuristic"
-    with pytest.raises(ValueError, match="el0ps, sparsely, .*mean_difference"):
+    with pytest.raises(ValueError, match=r"el0ps, sparsely, .*mean_difference"):
         side.compare.parse("el0p")
     assert set(side.judged.LABELS) <= {"native", "gurobi:plain", "gurobi", "highs", "scip",
                                        *side.compare.PEERS, *HEURISTICS}  # fmt: skip
