@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from optprobe.bounds import DualPoint, DualPoints, dual_points, stored_as
+from optprobe.engine.incumbent import first_incumbent, rounded
+from optprobe.engine.node import Node
 from optprobe.engine.proof import Proof
-from optprobe.engine.tree import Node, Search
-from optprobe.heuristics.fits import Incumbent, best_of, fit_many
-from optprobe.heuristics.greedy import greedy
-from optprobe.heuristics.swaps import swap
+from optprobe.engine.tree import Search
+from optprobe.heuristics.fits import Incumbent
 from optprobe.interrupt import Interrupt
 from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen
@@ -216,14 +216,14 @@ def _root(
     relaxed = incumbent = None
     if np.isfinite(rows.loss.lipschitz):
         relaxed = relax_root(np.inf)
-        incumbent = _rounded(matrix, rows, k, positions, relaxed)
+        incumbent = rounded(matrix, rows, k, positions, relaxed)
     if relaxed is None or incumbent is None or not _closed(incumbent, relaxed, gap):
         known = [place[s] for s in warm.supports]
         if relaxed is not None and incumbent is not None:
             cutoff = incumbent.objective + _margin(problem, matrix.roundoff, incumbent.objective)
             left = screen(DualPoints(relaxed.value, relaxed.gain), k, free, cutoff)
             positions = np.flatnonzero(left.forced | left.free)
-        incumbent = _within(matrix, rows, k, positions, known, incumbent, stop)
+        incumbent = first_incumbent(matrix, rows, k, positions, known, incumbent, stop)
     incumbent = _refitted(problem, numbers, incumbent)
     upper = incumbent.objective
     cutoff = upper - gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
@@ -273,68 +273,10 @@ def _refitted(problem: Problem, numbers: Int[Array, "d"], found: Incumbent) -> I
     )
 
 
-def _rounded(
-    matrix: DesignMatrix, rows: Rows, k: int, usable: Int[Array, "p"], relaxed: Relaxed
-) -> Incumbent:
-    """The k columns of largest relaxed coefficient (of largest gain, where it has fewer)."""
-    rank = np.lexsort((-relaxed.gain[0, usable], -np.abs(relaxed.beta[0, usable])))
-    support = np.sort(usable[rank[:k]])
-    return best_of(support[None], fit_many(matrix.columns, rows, support[None]))
-
-
 def _closed(incumbent: Incumbent, relaxed: Relaxed, gap: float) -> bool:
     """Whether the root proves its own rounding, with room for rounding errors."""
     upper = incumbent.objective
     return upper - float(relaxed.bound[0]) <= 0.9 * gap * abs(upper)
-
-
-def _within(
-    matrix: DesignMatrix,
-    rows: Rows,
-    k: int,
-    usable: Int[Array, "p"],
-    known: Sequence[Int[Array, "s"]],
-    rounded: Incumbent | None,
-    stop: Callable[[], bool],
-) -> Incumbent:
-    """`_first_incumbent` on a copy of the columns it is about, where they are few."""
-    supports = [*known] if rounded is None else [*known, rounded.support]
-    inside = np.unique(np.concatenate([usable, *supports]))
-    if 2 * len(inside) > matrix.shape[1]:
-        return _first_incumbent(matrix, rows, k, usable, known, rounded, stop)
-    if rounded is not None:
-        rounded = replace(rounded, support=np.searchsorted(inside, rounded.support))
-    usable, known = np.searchsorted(inside, usable), [np.searchsorted(inside, s) for s in known]
-    found = _first_incumbent(matrix.restrict(inside), rows, k, usable, known, rounded, stop)
-    return replace(found, support=inside[found.support])
-
-
-def _first_incumbent(
-    matrix: DesignMatrix,
-    rows: Rows,
-    k: int,
-    usable: Int[Array, "p"],
-    known: Sequence[Int[Array, "s"]],
-    rounded: Incumbent | None,
-    stop: Callable[[], bool],
-) -> Incumbent:
-    """Single swaps from the best of: the rounded relaxation, greedy, the known supports of size k,
-    and those of size k - 1 with any column added (the swaps exchange it for the best one)."""
-    start = greedy(matrix, rows, k, usable, stop)
-    if rounded is not None:
-        start = min(start, rounded, key=_objective)
-    for support in known:
-        if len(support) == k - 1:
-            filler = np.setdiff1d(usable, support)[:1]
-            support = np.sort(np.append(support, filler))
-        if len(support) == k:
-            found = best_of(support[None], fit_many(matrix.columns, rows, support[None]))
-            start = min(start, swap(matrix, rows, found, usable, stop), key=_objective)
-    return swap(matrix, rows, start, usable, stop)
-
-
-def _objective(found: Incumbent) -> float:
-    return found.objective
 
 
 def _spread(

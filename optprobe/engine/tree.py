@@ -16,14 +16,14 @@ import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Int
 
 from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
 from optprobe.engine.leaves import Filter, fit_leaf
+from optprobe.engine.node import Node, Point
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
@@ -51,33 +51,6 @@ split into a chain where that is quick, for relaxations would not help its child
 FIT_CHUNK, FIT_BYTES = 4096, 2**28
 """Supports fitted between two looks at the incumbent and the clock, fewer where the columns that
 they add would take more memory than that."""
-
-
-@dataclass(order=True)
-class Node:
-    """An open node, ordered by bound and then by age."""
-
-    bound: float
-    number: int  # in the proof
-    forced: Int[Array, "s"] = field(compare=False)
-    free: Bool[Array, "d"] = field(compare=False)  # packed, 8 columns a byte
-    used: Int[Array, "u"] = field(compare=False)  # nonzero entries of the parent's relaxation
-    beta: Float64[Array, "u"] = field(compare=False)
-    intercept: float = field(compare=False)
-
-    @property
-    def bytes(self) -> int:
-        """Memory it holds, for the memory limit."""
-        return 500 + 8 * len(self.forced) + self.free.nbytes + 12 * len(self.used)
-
-
-class Point(NamedTuple):
-    """A node's relaxation over all columns: its dual point's value and gains, and its solution."""
-
-    value: float
-    gain: Float64[Array, "d"]
-    beta: Float64[Array, "d"]
-    intercept: float
 
 
 @dataclass

@@ -1,0 +1,38 @@
+"""What the search keeps of a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+
+Array = np.ndarray
+
+
+@dataclass(order=True)
+class Node:
+    """An open node, ordered by bound and then by age."""
+
+    bound: float
+    number: int  # in the proof
+    forced: Int[Array, "s"] = field(compare=False)
+    free: Bool[Array, "d"] = field(compare=False)  # packed, 8 columns a byte
+    used: Int[Array, "u"] = field(compare=False)  # nonzero entries of the parent's relaxation
+    beta: Float64[Array, "u"] = field(compare=False)
+    intercept: float = field(compare=False)
+
+    @property
+    def bytes(self) -> int:
+        """Memory it holds, for the memory limit."""
+        return 500 + 8 * len(self.forced) + self.free.nbytes + 12 * len(self.used)
+
+
+class Point(NamedTuple):
+    """A node's relaxation over all columns: its dual point's value and gains, and its solution."""
+
+    value: float
+    gain: Float64[Array, "d"]
+    beta: Float64[Array, "d"]
+    intercept: float
