@@ -12,7 +12,7 @@ import pytest
 from instances import brute_force, random_problem
 
 from optprobe import Limit, Limits, Problem, Status
-from optprobe.engine import native, tree
+from optprobe.engine import incumbent, native, tree
 from optprobe.engine.native import WarmStart, branch_and_bound
 from optprobe.heuristics.fits import Incumbent
 from optprobe.progress import TracePoint
@@ -234,9 +234,9 @@ def test_a_start_is_begun_from(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = hard_problem(n=100, d=12, k=3)
     best = solve(problem).support
     worst = Incumbent(np.array([0, 1, 2]), np.zeros(3), 0.0, 1e3)
-    monkeypatch.setattr(native, "greedy", lambda *_: worst)
-    monkeypatch.setattr(native, "swap", lambda matrix, rows, found, *_: found)
-    monkeypatch.setattr(native, "_rounded", lambda *_: worst)
+    monkeypatch.setattr(incumbent, "greedy", lambda *_: worst)
+    monkeypatch.setattr(incumbent, "swap", lambda matrix, rows, found, *_: found)
+    monkeypatch.setattr(native, "rounded", lambda *_: worst)
     blind = solve(problem, limits=Limits(nodes=0), check=False)
     led = solve(problem, start=[best], limits=Limits(nodes=0), check=False)
     assert led.support.tolist() == best.tolist()

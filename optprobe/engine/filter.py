@@ -94,8 +94,9 @@ def quadratic(
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
     # The residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
-    both = np.concatenate([forced, free])
-    longest, peak = np.sqrt(np.einsum("ij,ij->i", both, both).max()), np.abs(both).max()
+    squares = [np.einsum("ij,ij->i", part, part).max(initial=0.0) for part in (forced, free)]
+    longest = np.sqrt(max(squares))
+    peak = max(np.abs(part).max(initial=0.0) for part in (forced, free))
     size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
     worst = size * (size + reach * peak * weight.sum()) / rows.lam
     noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
@@ -157,8 +158,20 @@ def costs(at: Quadratic, columns: Int[Array, "size batch"], lam: float) -> Float
 
     A column without a direction has G_j = 0, and whatever its d_j is changes nothing.
     """
-    r = len(columns)
-    pivot, target = elimination(at, lam)
+    of = elimination(at, lam)
+    parts = range(0, columns.shape[1], BLOCK)
+    found = [_costs(at, of, columns[:, first : first + BLOCK], lam) for first in parts]
+    return np.concatenate([np.empty(0), *found])
+
+
+def _costs(
+    at: Quadratic,
+    of: tuple[Float64[Array, "f"], Float64[Array, "f"]],
+    columns: Int[Array, "size batch"],
+    lam: float,
+) -> Float64[Array, "batch"]:
+    """`costs` of a block, from the `elimination`."""
+    r, (pivot, target) = len(columns), of
     pairs = columns[:, None] * len(pivot) + columns
     M = at.M.ravel()[pairs]
     A = [[pivot[columns[p]] if p == q else M[p, q] for q in range(r)] for p in range(r)]

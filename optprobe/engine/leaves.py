@@ -22,12 +22,9 @@ from optprobe.support import Fits, fit_supports, signed
 
 Array = np.ndarray
 
-FILTERED = 3
-"""At most so many columns are added by a filter."""
-
-MOST = {1: 2**30, 2: 2**22, 3: 2**31}
+MOST = {2: 2**22, 3: 2**31}
 """Supports of a node, by the columns to add, past which it is branched on instead of filtered: the
-pairs and triples of a whole layer are within it."""
+pairs and triples of a whole layer are within it. To add one column, fits take no longer."""
 
 CHAIN = 2**25
 """Supports of a node that is split into nodes for the filter, at most."""
@@ -46,15 +43,13 @@ CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
 
-COMPILED = 2**11
-"""Triples of a node from which a compiled loop takes less time than NumPy."""
+LOADING, TRIPLE, NUMBER = 0.3, 2.5e-7, 1e-8
+"""Seconds, about: to load the compiled loops; to bound a triple by NumPy; for a number that a batch
+of fits reads. A search that would take less than the first goes without them."""
 
-PRUNED = 2**15
-"""Numbers that a batch of fits reads from which compiled steps take less time than NumPy."""
-
-MOST_BYTES = {1: 2**28, 2: 2**31, 3: 2**31}
+MOST_BYTES = 2**31
 """Columns of a node in float64 past which it goes without the filter, which holds them several
-times over. Single columns are fitted instead, which takes no longer."""
+times over."""
 
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
@@ -70,12 +65,28 @@ class Filtered(NamedTuple):
     left: Int[Array, "m r"] | None
 
 
+@dataclass
+class Compiled:
+    """Whether a search does enough for its compiled loops to be worth their loading.
+
+    It goes by what the work is, not by the clock: the same search takes the same path.
+    """
+
+    seconds: float = 0.0
+
+    def worth(self, seconds: float) -> bool:
+        """Whether they are, with so much more to do."""
+        self.seconds += seconds
+        return self.seconds > LOADING
+
+
 def fit_leaf(
     exact: Columns,
     rows: Rows,
     chosen: Int[Array, "s"],
     supports: Int[Array, "m k"],
     cutoff: float,
+    compiled: Compiled,
 ) -> Fits:
     """Fit supports that share the forced columns, from one Newton step off their fit."""
     used, inside = np.unique(supports, return_inverse=True)
@@ -84,10 +95,11 @@ def fit_leaf(
     if not np.isfinite(rows.loss.lipschitz):
         return fit_supports(block, inside, rows, cutoff=cutoff)
     at = expansion(block, np.searchsorted(used, chosen), rows)
-    if not isinstance(rows.loss, Logistic) or supports.size * len(rows.w) < PRUNED:
+    logistic = isinstance(rows.loss, Logistic)
+    if not (logistic and compiled.worth(NUMBER * supports.size * len(rows.w))):
         start = newton_start(at, inside, rows.lam)
         return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
-    from optprobe.engine.pruning import prune  # numba takes half a second to load
+    from optprobe.engine.pruning import prune
 
     theta, dual = prune(block, inside, rows, at, cutoff)
     left = np.flatnonzero(~(dual > cutoff))
@@ -114,12 +126,14 @@ class Filter:
         exact: fetches columns in float64.
         rows: labels, weights, loss and ridge.
         stop: whether to give up.
+        compiled: of the search.
         centres: remembers which offsets work.
     """
 
     exact: Columns
     rows: Rows
     stop: Callable[[], bool]
+    compiled: Compiled = field(default_factory=Compiled)
     centres: Centres = field(init=False)
     _held: Int[Array, "q"] = field(init=False)
     _block: Float64[Array, "q n"] = field(init=False)
@@ -135,14 +149,14 @@ class Filter:
 
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
-        if not self.serves or not 1 <= size <= FILTERED:
+        if not self.serves or size not in MOST:
             return False
         held = 8 * members * len(self.rows.w)
-        return held <= MOST_BYTES[size] and math.comb(members, size) <= MOST[size]
+        return held <= MOST_BYTES and math.comb(members, size) <= MOST[size]
 
     def chains(self, members: int, size: int) -> bool:
         """Whether all those nodes that a node is split into are quickly filtered."""
-        return self.serves and size == FILTERED + 1 and math.comb(members, size) <= CHAIN
+        return self.serves and size - 1 == max(MOST) and math.comb(members, size) <= CHAIN
 
     def __call__(
         self,
@@ -153,7 +167,7 @@ class Filter:
         size: int,
         cutoff: float,
     ) -> Filtered:
-        """Bound every S1 + T, T in F of `size` columns, at one centre.
+        """Bound every S1 + T, T in F of `size` columns, at one centre or several.
 
         Args:
             chosen, members: S1 and F.
@@ -181,15 +195,15 @@ class Filter:
                 break
             left = fewer
             points.append(_point(centre, chosen, members))
-        return Filtered(points, left if size == 1 or len(left) <= most else None)
+        return Filtered(points, left if len(left) <= most else None)
 
     def _left(
         self, first: Centre, f: int, size: int, cutoff: float, most: int
     ) -> Int[Array, "m r"] | None:
         """What the first centre leaves; None if that is more than `most`, or time ran out."""
         lam = self.rows.lam
-        if size == 3 and math.comb(f, 3) >= COMPILED:
-            from optprobe.engine import triples  # numba takes half a second to load
+        if size == 3 and self.compiled.worth(TRIPLE * math.comb(f, 3)):
+            from optprobe.engine import triples
 
             return triples.triples_below(first.at, lam, cutoff, most, self.stop)
         kept: list[Array] = []
@@ -198,7 +212,7 @@ class Filter:
             kept.append(part[:, first.below(part, lam, cutoff)].T)
             count += len(kept[-1])
             late = number % LOOKS == LOOKS - 1 and self.stop()
-            if late or (count > most and size > 1):
+            if late or count > most:
                 return None
         return np.concatenate([np.empty((0, size), np.int64), *kept])
 

@@ -16,12 +16,11 @@ share (`expansion`). What is left after `STEPS` goes to the careful method of `s
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Float64, Int
 
 from optprobe.engine.expansion import Expansion
 from optprobe.rows import Rows
@@ -45,10 +44,6 @@ class Pruned(NamedTuple):
     theta: Float64[Array, "m k1"]
     dual: Float64[Array, "m"]
 
-    def done(self, cutoff: float) -> Bool[Array, "m"]:
-        """Which supports it prunes."""
-        return self.dual > cutoff
-
 
 def prune(
     block: Float64[Array, "q n"],
@@ -71,26 +66,14 @@ def prune(
     split = int((rows.y > 0).sum())
     full = np.column_stack([supports, np.full(len(supports), len(block) - 1)])
     theta, dual = np.zeros(full.shape), np.full(len(full), -np.inf)
-    work = partial(_part, table, weight, split, start, rows.lam, cutoff, full, theta, dual)
+
+    def work(first: int) -> None:
+        part = slice(first, first + PART)
+        found = full[part], theta[part], dual[part]
+        _prune(table, weight, split, tuple(start), rows.lam, cutoff, *found)
+
     in_threads(work, range(0, len(full), PART))
     return Pruned(theta, dual)
-
-
-def _part(
-    block: Float64[Array, "q n"],
-    weight: Float64[Array, "n"],
-    split: int,
-    start: Expansion,
-    lam: float,
-    cutoff: float,
-    full: Int[Array, "m k1"],
-    theta: Float64[Array, "m k1"],
-    dual: Float64[Array, "m"],
-    first: int,
-) -> None:
-    """Some of the supports, in place."""
-    part = slice(first, first + PART)
-    _prune(block, weight, split, tuple(start), lam, cutoff, full[part], theta[part], dual[part])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -101,6 +84,7 @@ def _prune(block, weight, split, expansion, lam, cutoff, full, best, dual):  # t
     margin, pull, bend = np.empty(n), np.empty(n), np.empty(n)
     theta, gradient = np.empty(size), np.empty(size)
     hessian, v = np.empty((size, size)), np.empty((2, size))
+    mass, sums = np.empty(2), np.empty((2, 3))
     for s in range(len(full)):
         support = full[s]
         for p in range(size):
@@ -116,8 +100,6 @@ def _prune(block, weight, split, expansion, lam, cutoff, full, best, dual):  # t
             margin[:] = 0.0
             for p in range(size):
                 _add(margin, theta[p], block[support[p]])
-            value, mass = 0.0, np.zeros(2)
-            sums = np.zeros((2, 3))
             for c in range(2):
                 rows = slice(0, split) if c == 0 else slice(split, n)
                 mass[c], sums[c, 0], sums[c, 1], sums[c, 2] = _terms(

@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.leaves import Filter, fit_leaf
+from optprobe.engine.leaves import Compiled, Filter, fit_leaf
 from optprobe.engine.node import Node, Point
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
@@ -87,10 +87,11 @@ class Search:
     held_bytes: int = 0
     fit_floor: float = np.inf
     tried: set[bytes] = field(default_factory=set)
+    compiled: Compiled = field(default_factory=Compiled)
     filter: Filter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filter = Filter(self.exact, self.rows, self.out_of_time)
+        self.filter = Filter(self.exact, self.rows, self.out_of_time, self.compiled)
 
     @property
     def cutoff(self) -> float:
@@ -336,7 +337,9 @@ class Search:
             if first and self.out_of_time():
                 return False
             part = supports[first : first + step]
-            done.append(fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff))
+            done.append(
+                fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff, self.compiled)
+            )
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
         floor = min((float(fits.dual.min()) for fits in done), default=np.inf)

@@ -1,0 +1,62 @@
+"""Small nodes of the search, for the tests of its filter and of the checker's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optprobe.bounds import repair_intercept
+from optprobe.engine import centres, filter
+from optprobe.losses import Logistic, Loss, SquaredError, SquaredHinge
+from optprobe.rows import Rows
+
+
+@dataclass(frozen=True)
+class Node:
+    """A small node: columns of S and F, and the margins of a centre that need not be a fit."""
+
+    rows: Rows
+    forced: np.ndarray
+    free: np.ndarray
+    margin: np.ndarray
+
+    @property
+    def point(self) -> np.ndarray:
+        dual = self.rows.loss.dual(self.margin)[None]
+        return repair_intercept(dual, self.rows.y, self.rows.w, self.rows.loss)[0]
+
+
+def node(seed: int, name: str) -> Node:
+    """Correlated, skewed or heavy-tailed columns; offsets of any size; S of 0 to 2 columns."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(60, 200)), 9
+    X = rng.standard_normal((n, 3)) @ rng.standard_normal((3, d)) + rng.standard_normal((n, d))
+    if seed % 3 == 0:
+        X *= np.exp(rng.standard_normal((n, 1)))
+    if seed % 3 == 1:
+        X /= 1.0 + np.exp(-1.7 * X)
+    if seed % 7 == 0:
+        X[:, 5] = X[:, 0] * 2.0  # the same column twice
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    score = X[:, :4] @ rng.standard_normal(4) + rng.standard_normal(n)
+    y = np.where(score > np.quantile(score, rng.uniform(0.1, 0.9)), 1.0, -1.0)
+    w = np.where(y > 0, 0.5 / (y > 0).sum(), 0.5 / (y < 0).sum())
+    loss: Loss = Logistic() if name == "logistic" else SquaredHinge()
+    if name == "squared_error":
+        y, loss = np.ones(n), SquaredError(rng.choice([1.0, 100.0]) * (score + rng.integers(-9, 9)))
+    rows = Rows(y, w, loss, float(10.0 ** rng.uniform(-3, -0.5)))
+    order, s = rng.permutation(d), int(rng.integers(0, 3))
+    forced, free = X.T[order[:s]], X.T[order[s:]]
+    size = rows.spread * rng.uniform(0, 0.3) * rng.integers(0, 2)
+    offset = (rng.standard_normal(len(free)) * size) @ free
+    theta = centres.refit(forced, offset, np.zeros(s + 1), rows)
+    theta = theta + rng.choice([0.0, 1e-6, 0.1]) * rng.standard_normal(s + 1)
+    return Node(rows, forced, free, y * (offset + theta[:-1] @ forced + theta[-1]))
+
+
+def bracket(at: filter.Quadratic, T: np.ndarray, d: np.ndarray, lam: float) -> float:
+    """||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d."""
+    block = np.ix_(T, T)
+    rest = at.v[T] - at.M[block] @ d
+    return float(rest @ rest / (2.0 * lam) + 0.5 * d @ at.K[block] @ d + at.h[T] @ d)
