@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
 from optprobe.checker import Verdict, data, duals, verify
+from optprobe.checker import columns as kept
 from optprobe.checker import points as batches
 from optprobe.checker.survivors import Listed, surviving
 from optprobe.checker.walk import node_bounds
@@ -859,10 +860,10 @@ def test_columns_of_z(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     of = case.problem
     source = data.Source(case.X, of.data.y, of.data.train, of.weights, of.y > 0)
     if not held:
-        monkeypatch.setattr(data, "HELD_BYTES", 0)
+        monkeypatch.setattr(kept, "HELD_BYTES", 0)
     monkeypatch.setattr(data, "BLOCK_BYTES", 8 * 7 * 9)
     by, scope = case.problem.data.by, np.array([0, 2, 3, 6])
-    columns = data.Columns(source, by.mean, by.scale, scope)
+    columns = kept.Columns(source, by.mean, by.scale, scope)
     assert columns.held == held
     order = np.argsort(case.problem.y < 0, kind="stable")
     Z = case.problem.data.columns(scope, case.problem.data.train)[:, order]
@@ -913,7 +914,7 @@ def test_columns_are_fixed_only_by_bounds_that_reach_the_claim() -> None:
     of = case.problem
     source = data.Source(case.X, of.data.y, of.data.train, of.weights, of.y > 0)
     by = case.problem.data.by
-    columns = data.Columns(source, by.mean, by.scale, np.arange(7))
+    columns = kept.Columns(source, by.mean, by.scale, np.arange(7))
     positive = case.problem.y > 0
     weights = np.concatenate([case.rows.w[positive], case.rows.w[~positive]])
     rows = duals.Rows(weights, np.sort(case.problem.y)[::-1], int(positive.sum()), "logistic", 0.1)
@@ -1006,7 +1007,7 @@ def test_streaming_gives_the_same_verdict(
     assert held.valid, held.reason
     mapped = np.memmap(tmp_path / "X", np.float32, "w+", shape=case.X.shape)
     mapped[:] = case.X
-    monkeypatch.setattr(data, "HELD_BYTES", 16 * 60 * 4)
+    monkeypatch.setattr(kept, "HELD_BYTES", 16 * 60 * 4)
     monkeypatch.setattr(data, "BLOCK_BYTES", 8 * 7 * 10)
     monkeypatch.setattr(batches, "BATCH", 2)
     monkeypatch.setattr(batches, "CACHE_BYTES", 1)

@@ -15,7 +15,8 @@ from optprobe import Limits, Problem, Status, solve
 from optprobe.certificate import Kind
 from optprobe.checker import filtered as checked
 from optprobe.checker import parabola, verify
-from optprobe.checker.data import Columns, source_of
+from optprobe.checker.columns import Columns
+from optprobe.checker.data import source_of
 from optprobe.checker.duals import Rows as CheckedRows
 from optprobe.checker.form import claim_of
 from optprobe.engine import centres, damping, filter, leaves, tree

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from optprobe.checker import filtered, parabola
-from optprobe.checker.data import Columns, Source
+from optprobe.checker.columns import Columns
+from optprobe.checker.data import Source
 from optprobe.checker.duals import Rows
 
 Long = np.longdouble

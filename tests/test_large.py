@@ -10,6 +10,7 @@ import pytest
 
 from optprobe import observations
 from optprobe.certificate import Kind
+from optprobe.checker import columns as kept
 from optprobe.checker import data as checked
 from optprobe.engine import leaves, tree
 from optprobe.matrix import StreamedMatrix, held, standardise, streamed
@@ -58,7 +59,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observations, "STREAM_BYTES", 16)
     monkeypatch.setattr(observations, "DOUBLE_BYTES", 8 * ROWS * 3)
     monkeypatch.setattr(held, "HELD_BYTES", 2 * ROWS * 30)
-    monkeypatch.setattr(checked, "HELD_BYTES", 2 * ROWS * 40)
+    monkeypatch.setattr(kept, "HELD_BYTES", 2 * ROWS * 40)
     monkeypatch.setattr(checked, "BLOCK_BYTES", 8 * D * 50)
     for module in (standardise, held, streamed):
         monkeypatch.setattr(module, "MOMENT_BLOCKS", 3)

@@ -8,7 +8,7 @@ fitted support (rounded down, by the argument in `rounding`), walks the tree by 
 `optprobe.certificate` and accepts if the leaves cover every support. It imports numpy and the
 standard library alone and shares no code with the solvers.
 
-    form -> data -> duals (rounding) -> points, filtered -> walk, leaves -> Verdict
+    form -> data, columns -> duals (rounding) -> points, filtered, covering -> leaves, walk
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from optprobe.certificate import Certificate, CertificateError, read
-from optprobe.checker.data import Columns, Source, check_scope, check_standardisation, source_of
+from optprobe.checker.columns import Columns
+from optprobe.checker.data import Source, check_scope, check_standardisation, source_of
 from optprobe.checker.duals import Rows, objective
 from optprobe.checker.filtered import Centres
 from optprobe.checker.form import Claim, RefusedError, check_arrays, claim_of

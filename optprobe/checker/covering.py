@@ -3,7 +3,9 @@
     floor - ||v_T - M_TT d||^2 / (2 lam) - d' K_TT d / 2 - h_T' d      for T in F, |T| = r
 
 `filtered` makes the numbers of a centre. Any d proves something, so that d need not be computed
-with care: only what follows it is charged (section 10 of `rounding`).
+with care: only what follows it is charged (section 10 of `rounding`). Two are tried, as
+`certificate` says: that of the whole T, and the best of its last column beside that of the others,
+which takes a dozen operations for a column and is taken along whole lines of M and K.
 """
 
 from __future__ import annotations
@@ -176,7 +178,7 @@ def _left_by_lines(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "
     """Every r-subset but those that one centre covers by the step beside its head."""
     f = len(first.v)
     parts: list[Array] = []
-    for heads in _heads(f, r - 1):
+    for heads in subsets(f - 1, r - 1, f):
         after = int(heads[-1, 0]) + 1
         left = ~(first.beside(heads, slice(after, None)) >= lower)
         left &= np.arange(after, f) > heads[-1][:, None]
@@ -188,48 +190,30 @@ def _left_by_lines(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "
     yield np.concatenate([np.empty((r, 0), np.int64), *parts], axis=1)
 
 
-def _heads(f: int, q: int) -> Iterator[Int[Array, "q batch"]]:
-    """Every q-subset that a column follows, by its last column, as many as make BLOCK supports."""
+def subsets(f: int, r: int, end: int = 0) -> Iterator[Int[Array, "r batch"]]:
+    """Every r-subset of f positions, by its last one, in blocks.
+
+    A block has BLOCK subsets; with an `end`, so many that the positions from the first one's last
+    to the end are BLOCK for all of them.
+    """
+    if r == 0:
+        yield np.empty((0, 1), np.int64)
+        return
     parts: list[Array] = []
     held, room = 0, 0
-    for j in range(q - 1, f - 1):
-        lead = np.fromiter(chain.from_iterable(combinations(range(j), q - 1)), np.int64)
-        lead = lead.reshape(math.comb(j, q - 1), q - 1).T
-        heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
+    for last in range(r - 1, f):
+        lead = np.fromiter(chain.from_iterable(combinations(range(last), r - 1)), np.int64)
+        lead = lead.reshape(math.comb(last, r - 1), r - 1).T
+        sets = np.concatenate([lead, np.full((1, lead.shape[1]), last)])
         start = 0
-        while start < heads.shape[1]:
+        while start < sets.shape[1]:
             if not parts:
-                held, room = 0, max(1, BLOCK // (f - 1 - j))
-            part = heads[:, start : start + room - held]
-            parts.append(part)
-            held += part.shape[1]
-            start += part.shape[1]
+                held, room = 0, max(1, BLOCK // max(1, end - 1 - last))
+            parts.append(sets[:, start : start + room - held])
+            held += parts[-1].shape[1]
+            start += parts[-1].shape[1]
             if held == room:
                 yield np.concatenate(parts, axis=1)
                 parts = []
     if parts:
         yield np.concatenate(parts, axis=1)
-
-
-def subsets(f: int, r: int) -> Iterator[Int[Array, "r batch"]]:
-    """Every r-subset of f positions: each last position with the subsets below it."""
-    if r == 0:
-        yield np.empty((0, 1), np.int64)
-        return
-    heads = np.fromiter(chain.from_iterable(combinations(range(f), r - 1)), np.int64)
-    heads = heads.reshape(math.comb(f, r - 1), r - 1)
-    if r > 1:
-        heads = heads[np.argsort(heads[:, -1], kind="stable")]
-    parts: list[Array] = []
-    held = 0
-    for last in range(r - 1, f):
-        count = math.comb(last, r - 1)  # subsets of the positions before it
-        for start in range(0, count, BLOCK):
-            head = heads[start : min(start + BLOCK, count)]
-            parts.append(np.column_stack([head, np.full(len(head), last)]))
-            held += len(head)
-            if held >= BLOCK:
-                yield np.concatenate(parts).T
-                parts, held = [], 0
-    if parts:
-        yield np.concatenate(parts).T

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optprobe.checker.data import Columns
+from optprobe.checker.columns import Columns
 from optprobe.checker.duals import Rows, box_point, duals, gains
 from optprobe.checker.rounding import gamma
 

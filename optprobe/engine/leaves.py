@@ -126,14 +126,14 @@ class Filter:
         exact: fetches columns in float64.
         rows: labels, weights, loss and ridge.
         stop: whether to give up.
-        compiled: of the search.
+        compiled: whether the search takes its compiled loops.
         centres: remembers which offsets work.
     """
 
     exact: Columns
     rows: Rows
     stop: Callable[[], bool]
-    compiled: Compiled = field(default_factory=Compiled)
+    compiled: Compiled = field(default_factory=Compiled, init=False)
     centres: Centres = field(init=False)
     _held: Int[Array, "q"] = field(init=False)
     _block: Float64[Array, "q n"] = field(init=False)

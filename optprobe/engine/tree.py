@@ -5,9 +5,9 @@ A node is (S1 forced in, F free, r more to choose). Its pipeline, cheapest test 
     inherited bound -> perspective relaxation -> fixing -> [filters] -> enumeration or branching
 
 A node that few supports survive is enumerated with early dual pruning, any other is split on
-its strongest free column. Nodes are taken in batches, so that the relaxations share their
-products with Z; a batch is the best open nodes by bound plus the best child of the last batch
-(the dive). Everything is deterministic.
+its strongest free column, or on one after another where relaxations would not help. Nodes are taken
+in batches, so that the relaxations share their products with Z; a batch is the best open nodes by
+bound plus the best child of the last batch (the dive). Everything is deterministic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.leaves import Compiled, Filter, fit_leaf
+from optprobe.engine.leaves import Filter, fit_leaf
 from optprobe.engine.node import Node, Point
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
@@ -87,11 +87,10 @@ class Search:
     held_bytes: int = 0
     fit_floor: float = np.inf
     tried: set[bytes] = field(default_factory=set)
-    compiled: Compiled = field(default_factory=Compiled)
     filter: Filter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filter = Filter(self.exact, self.rows, self.out_of_time, self.compiled)
+        self.filter = Filter(self.exact, self.rows, self.out_of_time)
 
     @property
     def cutoff(self) -> float:
@@ -338,7 +337,7 @@ class Search:
                 return False
             part = supports[first : first + step]
             done.append(
-                fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff, self.compiled)
+                fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff, self.filter.compiled)
             )
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
