@@ -142,6 +142,24 @@ def test_sums_do_not_depend_on_the_number_of_processors(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("large")
+def test_a_long_stretch_of_held_out_rows_is_not_read(tmp_path: Path) -> None:
+    X, y = labelled()
+    test = (np.arange(ROWS) >= 100) & (np.arange(ROWS) < 300)
+    found = Problem.of(mapped(tmp_path, X), y, k=1, test=test)
+    expected = Problem.of(X, y, k=1, test=test)
+    duals = np.random.default_rng(0).standard_normal((2, 200))
+    passes()
+    correlations = found.matrix.correlations(duals)
+    assert passes() <= (200 + 2 * 17) / ROWS  # blocks have 17 rows
+    np.testing.assert_allclose(correlations, expected.matrix.correlations(duals), atol=1e-12)
+    columns = np.array([50, 3])
+    for _ in range(2):  # from the file, then from memory
+        np.testing.assert_allclose(
+            found.matrix.columns(columns), expected.matrix.columns(columns), atol=1e-12
+        )
+
+
+@pytest.mark.usefixtures("large")
 def test_columns_are_kept_until_there_is_no_room(tmp_path: Path) -> None:
     X, _ = labelled()
     columns = HeldColumns(mapped(tmp_path, X))

@@ -44,7 +44,7 @@ class HeldColumns:
         """Where in `values` the columns are until the next call; one pass if any is missing."""
         missing = np.unique(columns[self._place[columns] < 0])
         if self._count + len(missing) > self._room:
-            self._count, self._place[:] = 0, -1
+            self._place[:], self._count = -1, 0
             missing = np.unique(columns)
         if len(missing):
             self._read(missing)
@@ -56,12 +56,12 @@ class HeldColumns:
 
         def read(span: slice) -> None:
             room = np.empty((step, X.shape[1]), X.dtype)
-            for inner in slices(span.stop - span.start, step):
-                part = slice(span.start + inner.start, span.start + inner.stop)
+            for part in slices(span.stop, step, span.start):
                 block = room[: part.stop - part.start]
                 fill(block, X, part.start, part.stop)
                 self.values[first:last, part] = block[:, missing].T
             release(X)
 
         in_threads(read, list(slices(X.shape[0], MOMENT_BLOCKS * step)))
-        self._place[missing], self._count = np.arange(first, last), last
+        self._count = last  # first: Ctrl-C in between shall lose room, not mix up columns
+        self._place[missing] = np.arange(first, last)
