@@ -104,7 +104,7 @@ class Data:
         """Standardised columns of X in float64 straight from the source, for any rows."""
         held = self.streamed.held if self.streamed else None
         if held is not None and held.fits(len(columns)):
-            raw = held.values[held.places(columns)][:, rows].T
+            raw = held.values[np.ix_(held.places(columns), rows)].T
         elif isinstance(self.X, np.ndarray | RowSource):
             raw = self.X[np.ix_(rows, columns)]  # never whole rows: X may be larger than memory
             release(self.X)
