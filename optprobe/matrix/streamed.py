@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.matrix.dense import DOUBLE_BYTES, DenseMatrix
-from optprobe.matrix.held import HeldColumns
+from optprobe.matrix.held import Held, HeldColumns
 from optprobe.matrix.source import RowSource
 from optprobe.matrix.standardise import (
     MOMENT_BLOCKS,
@@ -66,26 +67,31 @@ class StreamedMatrix:
 
         What holds no training row is not read: held-out rows may be a long stretch of X.
         """
-        few = self.held.fits(len(columns))
-        place = self.held.places(columns) if few else np.empty(0, int)
+        held = self.held
+        few = held.fits(len(columns))
         step = block_rows(len(columns) if few else self.source.shape[1])
-
-        def work(span: slice) -> Value:
-            parts = slices(span.stop, step, span.start)
-            return job(self._held(place, columns, parts) if few else self._read(columns, parts))
-
         spans = slices(self.source.shape[0], MOMENT_BLOCKS * step)
-        return in_threads(work, [span for span in spans if _size(self._training(span)[0])])
+        spans = [span for span in spans if _size(self._training(span)[0])]
+        with held.kept(columns) if few else nullcontext() as kept:
+
+            def work(span: slice) -> Value:
+                parts = slices(span.stop, step, span.start)
+                if kept is None:
+                    return job(self._read(columns, parts))
+                return job(self._held(kept, columns, parts))
+
+            return in_threads(work, spans)
 
     def _held(
-        self, place: Int[Array, "p"], columns: Int[Array, "p"], parts: Iterator[slice]
+        self, kept: Held, columns: Int[Array, "p"], parts: Iterator[slice]
     ) -> Iterator[Block]:
         """The training rows of some stretches of X, from memory."""
+        values, place = kept
         mean = self.by.mean[columns, None]
         for part in parts:
             at, rows = self._training(part)
             if _size(at):
-                raw = self.held.values[place, part][:, rows]
+                raw = values[place, part][:, rows]
                 wide = np.empty(raw.shape, wide_type(self.source))
                 widen(wide, raw)
                 yield at, (wide - mean).T
