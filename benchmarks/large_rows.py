@@ -20,7 +20,8 @@ import resource
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Meter:
     file: Path
     disk_s: float
     cached_s: float
-    began: float = field(default_factory=time.perf_counter)
+    began: float = 0.0
 
     def lap(self, step: str, note: str = "") -> None:
         """A row of the table."""
@@ -92,6 +93,7 @@ class Meter:
     def problem(self, k: int) -> Problem:
         """The problem on the mapped file."""
         X = np.load(self.file, mmap_mode="r").view(CountedMap)
+        self.began = time.perf_counter()  # not before: the process has started and imported
         return Problem.of(X, np.load(self.file.with_name("y.npy")), k=k, lam=LAM)
 
 
@@ -146,6 +148,15 @@ def single(meter: Meter) -> None:
     meter.lap("check", f"gap {verdict.gap:.1e} {verdict.reason}")
 
 
+def apart(work: Callable[..., None], *args: object) -> None:
+    """Run it in a process of its own, whose memory is its own."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=args)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{work.__name__} ended with {process.exitcode}")
+
+
 STEPS = (prefilter, relaxation, single)
 
 
@@ -156,12 +167,9 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()))
     asked = options.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="large_rows_", dir=asked.out))
-    spawn = multiprocessing.get_context("spawn").Process
     try:
         began = time.perf_counter()
-        writer = spawn(target=generate, args=(folder, asked.rows))
-        writer.start()
-        writer.join()
+        apart(generate, folder, asked.rows)
         file = folder / "X.npy"
         size, seconds = file.stat().st_size, time.perf_counter() - began
         disk_s, cached_s = read(file, cached=False), min(read(file, cached=True) for _ in range(3))
@@ -171,11 +179,7 @@ def main() -> None:
         print("| step | passes | seconds | x read | x cached read | peak GiB | |")
         print("|---|---|---|---|---|---|---|")
         for step in STEPS:
-            process = spawn(target=step, args=(Meter(file, disk_s, cached_s),))
-            process.start()
-            process.join()
-            if process.exitcode:
-                raise RuntimeError(f"{step.__name__} ended with {process.exitcode}")
+            apart(step, Meter(file, disk_s, cached_s))
     finally:
         shutil.rmtree(folder)
 

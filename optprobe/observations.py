@@ -104,7 +104,8 @@ class Data:
         """Standardised columns of X in float64 straight from the source, for any rows."""
         held = self.streamed.held if self.streamed else None
         if held is not None and held.fits(len(columns)):
-            raw = held.values[held.places(columns)][:, rows].T
+            with held.kept(columns) as (values, places):
+                raw = values[np.ix_(places, rows)].T
         elif isinstance(self.X, np.ndarray | RowSource):
             raw = self.X[np.ix_(rows, columns)]  # never whole rows: X may be larger than memory
             release(self.X)

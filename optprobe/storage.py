@@ -28,7 +28,7 @@ def write_durably(path: Path, parts: Iterable[bytes | memoryview]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
 

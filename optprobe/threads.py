@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -59,12 +59,21 @@ if hasattr(os, "register_at_fork"):
 def in_threads(work: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
     """[work(item) for item in items], side by side; NumPy lets go of the interpreter meanwhile.
 
-    The order of the results, and each result, is the same whatever the number of threads. `work`
-    must not call this function itself.
+    The order of the results, and each result, is the same whatever the number of threads. Nothing
+    goes on after an exception or Ctrl-C: work that was begun may write to what is used again.
+    `work` must not call this function itself.
     """
     if len(items) < 2 or workers() < 2:
         return [work(item) for item in items]
-    return list(_pool(workers()).map(work, items))
+    pool = _pool(workers())
+    futures = [pool.submit(work, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        raise
 
 
 def single_threaded_blas() -> AbstractContextManager[object]:

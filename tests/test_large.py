@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,24 @@ def test_sums_do_not_depend_on_the_number_of_processors(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("large")
+def test_a_long_stretch_of_held_out_rows_is_not_read(tmp_path: Path) -> None:
+    X, y = labelled()
+    test = (np.arange(ROWS) >= 100) & (np.arange(ROWS) < 300)
+    found = Problem.of(mapped(tmp_path, X), y, k=1, test=test)
+    expected = Problem.of(X, y, k=1, test=test)
+    duals = np.random.default_rng(0).standard_normal((2, 200))
+    passes()
+    correlations = found.matrix.correlations(duals)
+    assert passes() <= (200 + 2 * 17) / ROWS  # blocks have 17 rows
+    np.testing.assert_allclose(correlations, expected.matrix.correlations(duals), atol=1e-12)
+    columns = np.array([50, 3])
+    for _ in range(2):  # from the file, then from memory
+        np.testing.assert_allclose(
+            found.matrix.columns(columns), expected.matrix.columns(columns), atol=1e-12
+        )
+
+
+@pytest.mark.usefixtures("large")
 def test_columns_are_kept_until_there_is_no_room(tmp_path: Path) -> None:
     X, _ = labelled()
     columns = HeldColumns(mapped(tmp_path, X))
@@ -150,7 +169,8 @@ def test_columns_are_kept_until_there_is_no_room(tmp_path: Path) -> None:
     assert not columns.fits(31)
 
     def check(wanted: np.ndarray, reads: int) -> None:
-        np.testing.assert_array_equal(columns.values[columns.places(wanted)], X[:, wanted].T)
+        with columns.kept(wanted) as (values, places):
+            np.testing.assert_array_equal(values[places], X[:, wanted].T)
         assert passes() == reads
 
     check(np.array([3, 50, 3, 0]), 1)
@@ -160,6 +180,24 @@ def test_columns_are_kept_until_there_is_no_room(tmp_path: Path) -> None:
     check(np.array([40, 41, 42, 50]), 1)
     check(np.array([50, 42]), 0)
     check(np.array([0]), 1)
+
+
+@pytest.mark.usefixtures("large")
+def test_threads_that_share_the_data_do_not_mix_up_columns(tmp_path: Path) -> None:
+    """Each asks for more than half of what may be kept, so that each forgets the other's."""
+    X, y = labelled()
+    data = Problem.of(mapped(tmp_path, X), y, k=1).data
+    rows = np.arange(ROWS)
+
+    def right(seed: int) -> bool:
+        rng = np.random.default_rng(seed)
+        drawn = [rng.choice(D, 20, replace=False) for _ in range(30)]
+        expected = [data.by.apply(X[:, some], some).T for some in drawn]
+        found = [data.columns(some, rows) for some in drawn]
+        return all(map(np.array_equal, found, expected))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(right, range(4)))
 
 
 @pytest.mark.parametrize("release", [standardise.release, checked.release])

@@ -257,6 +257,15 @@ def broken(folder, tmp_path):
     return copy, sorted(copy.glob("*.safetensors"))[1]
 
 
+def test_a_shard_that_is_truncated_after_it_was_opened_is_named(folder, tmp_path):
+    copy, shard = broken(folder, tmp_path)
+    X = Store.open(copy).array()
+    assert len(list(X.pieces(slice(0, ROWS)))) == len(SITES) * len(list(copy.glob("*.safetensors")))
+    os.truncate(shard, 500)
+    with pytest.raises(InputError, match=f"{shard.name} is truncated; copy it again"):
+        list(X.pieces(slice(0, ROWS)))
+
+
 def test_a_missing_or_truncated_shard_is_named(folder, tmp_path):
     copy, shard = broken(folder, tmp_path)
     content = shard.read_bytes()

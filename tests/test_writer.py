@@ -124,6 +124,16 @@ def test_a_full_disk_leaves_a_valid_store(tmp_path, monkeypatch, target):
     assert digests(MADE.write(folder)) == digests(MADE.write(tmp_path / "whole"))
 
 
+def test_a_file_that_is_given_up_leaves_nothing_behind(tmp_path):
+    def parts():
+        yield b"half of it"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_durably(tmp_path / "shard", parts())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_with_another_manifest_is_refused(tmp_path):
     folder = MADE.write(tmp_path / "store", stop=20)
     for name, value in {

@@ -289,7 +289,7 @@ class Tensors:
         For one pass over a whole store this is faster: a map that is let go of again costs its
         page faults, and makes every other thread wait.
         """
-        with self._path.open("rb", buffering=0) as stream:
+        with self._path.open("rb") as stream:
             for name in names:
                 dtype, offset, shape = self._at[name]
                 out = np.empty((rows.stop - rows.start, *shape[1:]), dtype)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from optprobe.cli import common
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from optprobe.activations.array import StoredArray
     from optprobe.checker import Verdict
 
 
@@ -78,7 +81,7 @@ def verify(
 
 def _probed(
     folder: Path, study: Path | None, feature: str | None, layer: int | None
-) -> tuple[Any, Any, Any]:
+) -> tuple[StoredArray, np.ndarray, np.ndarray]:
     """X, y and held-out rows of what a study probed in a store; X is read in place.
 
     Raises:

@@ -7,6 +7,7 @@ promising extensions are fitted, and the W best go on. W = 1 is greedy selection
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -68,15 +69,12 @@ def beam(
 
 def _chosen(fits: Fits, kept: Int[Array, "beam"], order: Int[Array, "beam s"]) -> Fits:
     """Some fits of a batch, their columns in another order."""
-    solution = fits.solution[kept]
-    return Fits(
-        np.take_along_axis(fits.beta[kept], order, axis=1),
-        fits.intercept[kept],
-        np.concatenate([np.take_along_axis(solution, order, axis=1), solution[:, -1:]], axis=1),
-        fits.primal[kept],
-        fits.dual[kept],
-        fits.mu[kept],
-        fits.lower[kept],
+    chosen = fits.take(kept)
+    solution = np.take_along_axis(chosen.solution[:, :-1], order, axis=1)
+    return replace(
+        chosen,
+        beta=np.take_along_axis(chosen.beta, order, axis=1),
+        solution=np.concatenate([solution, chosen.solution[:, -1:]], axis=1),
     )
 
 

@@ -45,7 +45,7 @@ def selection(
         matrix: standardised columns.
         rows: labels, weights, loss and ridge.
         sizes: at which to yield, increasing; the fits at these are exact, those between coarse.
-        usable: columns to choose from, as many as the largest size.
+        usable: columns to choose from, at least as many as the largest size.
         stop: asked before every step.
     """
     support = np.empty((1, 0), int)

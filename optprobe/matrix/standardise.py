@@ -45,9 +45,10 @@ def row_slices(rows: int, columns: int) -> Iterator[slice]:
     yield from slices(rows, max(1, BLOCK_BYTES // (8 * max(1, columns))))
 
 
-def slices(rows: int, step: int) -> Iterator[slice]:
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
+def slices(stop: int, step: int, start: int = 0) -> Iterator[slice]:
+    """Consecutive slices from start to stop, of `step` rows each but the last."""
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
 
 
 def fill(out: Float[Array, "rows d"], X: Array | RowSource, start: int, stop: int) -> None:
@@ -164,8 +165,8 @@ def standardise(
         sums: Sums | None = None
         varies = np.zeros(d, bool)
         read, room = np.empty((step, d), wide), np.empty((step, d))
-        for inner in slices(span.stop - span.start, step):
-            start, stop = span.start + inner.start, span.start + inner.stop
+        for part in slices(span.stop, step, span.start):
+            start, stop = part.start, part.stop
             first, last = np.searchsorted(train, (start, stop))
             raw = read[: stop - start]
             fill(raw, X, start, stop)

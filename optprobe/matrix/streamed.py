@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import TypeVar
@@ -10,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.matrix.dense import DenseMatrix
-from optprobe.matrix.held import HeldColumns
+from optprobe.matrix.dense import DOUBLE_BYTES, DenseMatrix
+from optprobe.matrix.held import Held, HeldColumns
 from optprobe.matrix.source import RowSource
 from optprobe.matrix.standardise import (
     MOMENT_BLOCKS,
@@ -62,54 +63,59 @@ class StreamedMatrix:
     def _over(
         self, columns: Int[Array, "p"], job: Callable[[Iterator[Block]], Value]
     ) -> list[Value]:
-        """Do a job for one stretch of training rows after another, on x - mean of some columns."""
-        few = self.held.fits(len(columns))
-        place = self.held.places(columns) if few else np.empty(0, int)
+        """Do a job for one stretch of X after another, on x - mean of some columns.
+
+        What holds no training row is not read: held-out rows may be a long stretch of X.
+        """
+        held = self.held
+        few = held.fits(len(columns))
         step = block_rows(len(columns) if few else self.source.shape[1])
+        spans = slices(self.source.shape[0], MOMENT_BLOCKS * step)
+        spans = [span for span in spans if _size(self._training(span)[0])]
+        with held.kept(columns) if few else nullcontext() as kept:
 
-        def work(span: slice) -> Value:
-            parts = (
-                slice(span.start + inner.start, span.start + inner.stop)
-                for inner in slices(span.stop - span.start, step)
-            )
-            return job(self._held(place, columns, parts) if few else self._read(columns, parts))
+            def work(span: slice) -> Value:
+                parts = slices(span.stop, step, span.start)
+                if kept is None:
+                    return job(self._read(columns, parts))
+                return job(self._held(kept, columns, parts))
 
-        return in_threads(work, list(slices(len(self.train), MOMENT_BLOCKS * step)))
+            return in_threads(work, spans)
 
     def _held(
-        self, place: Int[Array, "p"], columns: Int[Array, "p"], parts: Iterator[slice]
+        self, kept: Held, columns: Int[Array, "p"], parts: Iterator[slice]
     ) -> Iterator[Block]:
-        """The blocks, from memory."""
+        """The training rows of some stretches of X, from memory."""
+        values, place = kept
         mean = self.by.mean[columns, None]
         for part in parts:
-            first, last, rows = self._rows(part)
-            raw = self.held.values[place, first:last][:, rows]
-            wide = np.empty(raw.shape, wide_type(self.source))
-            widen(wide, raw)
-            yield part, (wide - mean).T
+            at, rows = self._training(part)
+            if _size(at):
+                raw = values[place, part][:, rows]
+                wide = np.empty(raw.shape, wide_type(self.source))
+                widen(wide, raw)
+                yield at, (wide - mean).T
 
     def _read(self, columns: Int[Array, "p"], parts: Iterator[slice]) -> Iterator[Block]:
-        """The blocks, from the source."""
+        """The training rows of some stretches of X, from the source."""
         width, mean = self.source.shape[1], self.by.mean[columns]
         chosen = slice(None) if np.array_equal(columns, np.arange(width)) else columns
-        wide = np.empty((0, width), wide_type(self.source))
-        room = np.empty((0, len(columns)))
+        step = block_rows(width)
+        read, room = np.empty((step, width), wide_type(self.source)), np.empty((step, len(columns)))
         for part in parts:
-            first, last, rows = self._rows(part)
-            if last - first > len(wide):
-                wide = np.empty((last - first, width), wide.dtype)
-                room = np.empty((last - first, len(columns)))
-            fill(wide[: last - first], self.source, first, last)
-            block = room[: part.stop - part.start]
-            np.subtract(wide[: last - first][rows][:, chosen], mean, out=block)
-            yield part, block
+            at, rows = self._training(part)
+            if _size(at):
+                wide, block = read[: _size(part)], room[: _size(at)]
+                fill(wide, self.source, part.start, part.stop)
+                np.subtract(wide[rows][:, chosen], mean, out=block)
+                yield at, block
         release(self.source)
 
-    def _rows(self, part: slice) -> tuple[int, int, slice | Int[Array, "rows"]]:
-        """Where some training rows begin and end in X, and where they are in between."""
-        rows = self.train[part]
-        first, last = int(rows[0]), int(rows[-1]) + 1
-        return first, last, slice(None) if last - first == len(rows) else rows - first
+    def _training(self, part: slice) -> tuple[slice, slice | Int[Array, "rows"]]:
+        """Which of the training rows lie in a stretch of X, and where in it they are."""
+        first, last = (int(i) for i in np.searchsorted(self.train, (part.start, part.stop)))
+        every = last - first == _size(part)
+        return slice(first, last), slice(None) if every else self.train[first:last] - part.start
 
     def _scale(self, columns: Int[Array, "p"]) -> Float64[Array, "p"]:
         """What turns x - mean into z: infinite for constants, which are 0."""
@@ -171,11 +177,15 @@ class StreamedMatrix:
 
     def restrict(self, columns: Int[Array, "p"]) -> StreamedMatrix | DenseMatrix:
         """The columns J, copied into memory once they are few enough to be cheap to hold."""
-        if 8 * len(columns) * len(self.train) <= 2**27:
+        if 8 * len(columns) * len(self.train) <= DOUBLE_BYTES:
             return DenseMatrix(self.columns(columns))
         part = StreamedMatrix(self.source, self.train, self.by, self.kept[columns])
         vars(part)["held"] = self.held
         return part
+
+
+def _size(part: slice) -> int:
+    return part.stop - part.start
 
 
 def _sum(parts: Iterable[Array]) -> Array:

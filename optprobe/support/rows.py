@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 
 from optprobe.bounds import repair_intercept
 from optprobe.rows import Rows
@@ -45,7 +45,10 @@ class Fits:
 
     def row(self, index: int) -> Fits:
         """One fit of the batch, as a batch of one (without its dual point)."""
-        at = slice(index, index + 1)
+        return self.take(slice(index, index + 1))
+
+    def take(self, at: slice | Int[Array, "some"]) -> Fits:
+        """Some fits of the batch, without their dual points."""
         return Fits(
             self.beta[at],
             self.intercept[at],
