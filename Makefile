@@ -24,11 +24,9 @@ bench: $(VENV)/test.stamp $(PEERS)/stamp
 
 $(PEERS)/stamp: benchmarks/side_by_side/requirements.txt
 	@echo "installing El0ps and sparsely into $(PEERS)"
-	mkdir -p $(PEERS)
-	($(PEERS_PYTHON) -m venv $(PEERS) && \
-	  $(PEERS)/bin/pip install -q --disable-pip-version-check -r $<) || \
-	  (rm -f $(PEERS)/bin/python; echo "they are left out: PEERS_PYTHON has to be a Python 3.11")
-	@touch $@
+	@($(PEERS_PYTHON) -m venv $(PEERS) && \
+	  $(PEERS)/bin/pip install -q --disable-pip-version-check -r $< && touch $@) || \
+	  (rm -rf $(PEERS); echo "they are left out this time; make bench PEERS_PYTHON=PATH takes a Python 3.11")
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist optprobe-demo .pytest_cache .ruff_cache .hypothesis

@@ -296,6 +296,18 @@ def test_finished_runs_are_not_repeated_and_damaged_records_are(done, again):
     assert all(record["outcome"] == "solved" for record in after.values())
 
 
+def test_a_solver_that_was_not_installed_is_tried_again(tmp_path):
+    settings = Settings()
+    folder, one = Folder(tmp_path, settings), Run(TINY, parse_solver("highs"), 0, settings)
+    again: set[str] = set()
+    for outcome in Outcome:
+        record = one.as_json() | {"outcome": str(outcome)}
+        (folder.runs / f"{one.id}.json").write_text(json.dumps(record))
+        if folder.finished(one) is None:
+            again.add(str(outcome))
+    assert again == {"interrupted", "not_installed"}
+
+
 def test_runs_with_other_settings_do_not_mix(done, again):
     before = (again / "settings.json").read_text()
     result = run("--grid", done.grid, "--solvers", "native", "--time-limit", 21, "--out", again)

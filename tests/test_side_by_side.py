@@ -150,6 +150,9 @@ def test_answers_are_judged_by_the_best_verified_bound_of_any_run(side):
         ({"outcome": "refuted", "claimed_upper": 1.5}, "**2, refuted, 34 %**"),
         ({"outcome": "no_bound"}, "2"),
         ({"outcome": "no_bound", "claimed_upper": 2.0}, "2, 50 %"),
+        ({"outcome": "time", "solver_seconds": None}, "time"),
+        ({"outcome": "time", "solver_seconds": None, "claimed_upper": 2.0}, "time, 50 %"),
+        ({"outcome": "refuted", "solver_seconds": None}, "**refuted, 0.5 %**"),
         ({"outcome": "not_installed", "claimed_upper": None, "objective": None}, "not installed"),
     ],
 )
@@ -167,8 +170,9 @@ def test_times_count_only_where_most_repetitions_are_optimal(side):
         for solver, times in seconds.items()
         for one in times
     ]
-    times = side.judged.times_to_optimum(table, ["one"], ["a", "b", "c"])
-    assert times.tolist() == [[3.0], [np.inf], [np.inf]]
+    table.append(row("killed", solver_seconds=None, optimal=True))
+    times = side.judged.times_to_optimum(table, ["one"], ["a", "b", "c", "killed"])
+    assert times.tolist() == [[3.0], [np.inf], [np.inf], [10.0]]
 
 
 # Names, grids and the whole of it
@@ -214,6 +218,21 @@ def test_the_warm_up_reaches_what_is_compiled(monkeypatch):
         monkeypatch.setattr(module, name, watched)
     solve(COMPILED.problem(), threads=1, check=False)
     assert {"prune", "triples_below"} <= set(called)
+
+
+def test_heuristics_alone_are_reported_and_so_is_nothing_at_all(side, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    grid = tmp_path / "grid.toml"
+    grid.write_text("[[synthetic]]\nn = 60\nd = 7\nrelevant = 2\n")
+    given = ["compare.py", "--grid", str(grid), "--solvers", "beam,beam"]
+    monkeypatch.setattr(sys, "argv", [*given, "--out", str(tmp_path / "one")])
+    side.compare.main()
+    assert len(list((tmp_path / "one" / "runs").iterdir())) == 1
+    assert "| beam | 0 of 1 | 0 of 1 |" in (tmp_path / "one" / "report.md").read_text()
+    monkeypatch.setattr(side.compare, "execute", lambda *given, **options: False)
+    monkeypatch.setattr(sys, "argv", [*given, "--out", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="interrupted"):
+        side.compare.main()
 
 
 def test_one_command_runs_judges_and_reports(side, tmp_path, monkeypatch, capsys):

@@ -23,10 +23,10 @@ from optprobe.bench.report.summary import Summary, summarise
 from optprobe.bench.report.traces import draw_traces
 from optprobe.bench.runner import Folder, execute
 from optprobe.bench.runs import Record, Settings, plan
-from optprobe.bench.specs import SolverSpec, parse_solver
-from optprobe.bench.table import COLUMNS, TRACE, Row, rows
+from optprobe.bench.specs import SolverSpec, parse_solver, parse_solvers
+from optprobe.bench.table import COLUMNS, Row, require_pyarrow, rows, write_tables
 from optprobe.heuristics import HEURISTICS
-from optprobe.storage import write_parquet, write_text
+from optprobe.storage import write_text
 
 HERE = Path(__file__).resolve().parent
 
@@ -59,15 +59,12 @@ def parse(name: str) -> SolverSpec:
 def report(folder: Folder) -> str:
     """Write every table and figure on what is in the folder; the Markdown."""
     records = folder.records()
+    if not records:
+        return f"No run has finished: nothing to report in {folder.path}"
     table = with_verdicts(rows(records))
     everybody = in_order(summarise(table, folder.machine))
-    write_parquet(
-        folder.path / "results.parquet",
-        table,
-        {**COLUMNS, "judged_gap": "float64", OPTIMAL: "bool"},
-    )
-    points = [{"run": one["run"], **point} for one in records for point in one.get("trace", [])]
-    write_parquet(folder.path / "traces.parquet", points, TRACE)
+    verdicts = {"judged_gap": "float64", OPTIMAL: "bool"}
+    write_tables(folder.path, records, table, COLUMNS | verdicts)
     draw(folder.path, table, records, everybody)
     text = markdown(table, everybody)
     write_text(folder.path / "report.md", text)
@@ -123,7 +120,8 @@ def main() -> None:
     arguments = parser.parse_args()
     grid = arguments.grid or (None if arguments.files else str(HERE / "small.toml"))
     try:
-        solvers = [parse(name.strip()) for name in arguments.solvers.split(",")]
+        require_pyarrow()
+        solvers = parse_solvers(arguments.solvers, parse)
         settings = Settings(arguments.gap, arguments.time_limit)
         runs = plan(instances(grid, arguments.files), solvers, arguments.repeat, settings)
         folder = Folder(arguments.out, settings)

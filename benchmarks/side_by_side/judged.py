@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from optprobe.bench.report.summary import FLOOR_S, Summary, seconds_text
+from optprobe.bench.report.summary import FLOOR_S, Summary, reached, seconds_text
 from optprobe.bench.runs import Outcome
 from optprobe.bench.statistics import shifted_geometric_mean
 from optprobe.bench.table import Row
+from optprobe.result import Bounds
 
 Array = np.ndarray
 
@@ -60,30 +61,25 @@ def judged_gap(row: Row, bounds: Mapping[str, float]) -> float | None:
     value, lower = answer(row), bounds.get(row["instance"])
     if value is None or lower is None:
         return None
-    return max(value - lower, 0.0) / max(abs(value), 1e-12)
-
-
-def is_optimal(row: Row, gap: float | None) -> bool:
-    """Whether an answer is within the gap asked for of a proved bound."""
-    return gap is not None and _reached(row, gap)
+    return max(Bounds(lower, value).gap, 0.0)
 
 
 def is_certified(row: Row) -> bool:
     """Whether it closed its own gap in time and the checker confirmed that."""
-    gap = row["verified_gap"]
-    return row["outcome"] == Outcome.SOLVED and gap is not None and _reached(row, gap)
+    return row["outcome"] == Outcome.SOLVED and reached(row, row["verified_gap"])
 
 
-def _reached(row: Row, gap: float) -> bool:
-    """Whether a gap is the one asked for, up to rounding."""
-    return gap <= row["gap_asked"] * (1.0 + 1e-6) + 1e-9
+def spent(row: Row) -> float:
+    """Seconds of the solver; the time limit where none are known: it was killed, or never ran."""
+    seconds = row["solver_seconds"]
+    return row["time_limit"] if seconds is None else max(seconds, FLOOR_S)
 
 
 def with_verdicts(table: Sequence[Row]) -> list[Row]:
-    """The rows with `judged_gap` and `optimal`."""
+    """The rows with `judged_gap`, and with `optimal`: whether that is as small as asked for."""
     bounds = proved_bounds(table)
     judged = [(row, judged_gap(row, bounds)) for row in table]
-    return [{**row, "judged_gap": gap, OPTIMAL: is_optimal(row, gap)} for row, gap in judged]
+    return [{**row, "judged_gap": gap, OPTIMAL: reached(row, gap)} for row, gap in judged]
 
 
 def times_to_optimum(
@@ -92,8 +88,7 @@ def times_to_optimum(
     """Median seconds of the runs with an optimal answer, infinity where most have none."""
     found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for row in table:
-        seconds = max(row["solver_seconds"] or 0.0, FLOOR_S) if row[OPTIMAL] else np.inf
-        found[row["solver"], row["instance"]].append(seconds)
+        found[row["solver"], row["instance"]].append(spent(row) if row[OPTIMAL] else np.inf)
     return np.array(
         [
             [statistics.median_high(found.get((solver, one), [np.inf])) for one in instances]
@@ -103,22 +98,24 @@ def times_to_optimum(
 
 
 def cell(rows: Sequence[Row]) -> str:
-    """Seconds, and what they brought; of the last repetition."""
+    """Seconds, and what they brought; the outcome where no seconds are known. Of the last run."""
     if not rows:
         return ""
     row = rows[-1]
-    gap = row["judged_gap"]
-    seconds = row["solver_seconds"]
-    at = "" if seconds is None else seconds_text(max(seconds, FLOOR_S))
-    if row["outcome"] == Outcome.REFUTED:
-        return f"**{at}, refuted" + ("**" if gap is None else f", {100.0 * gap:.2g} %**")
-    if row["outcome"] == Outcome.SOLVED:
-        return f"**{at}**" if is_certified(row) else f"**{at}** \\*"
-    if row[OPTIMAL]:
-        return at
-    if gap is not None:
-        return f"{at}, {100.0 * gap:.2g} %".removeprefix(", ")
-    return row["outcome"].replace("_", " ")
+    outcome, gap = row["outcome"], row["judged_gap"]
+    words = outcome.replace("_", " ")
+    if outcome == Outcome.SOLVED:
+        return f"**{seconds_text(spent(row))}**" + ("" if is_certified(row) else " \\*")
+    refuted = outcome == Outcome.REFUTED
+    if gap is None and not refuted:
+        return words
+    parts = [] if row["solver_seconds"] is None else [seconds_text(spent(row))]
+    if refuted or not parts:
+        parts.append(words)
+    if gap is not None and (refuted or not row[OPTIMAL]):
+        parts.append(f"{100.0 * gap:.2g} %")
+    text = ", ".join(parts)
+    return f"**{text}**" if refuted else text
 
 
 def markdown(table: Sequence[Row], summary: Summary) -> str:
@@ -148,8 +145,7 @@ def totals(table: Sequence[Row], summary: Summary) -> list[list[str]]:
     for solver in summary.solvers:
         rows = [row for row in table if row["solver"] == solver]
         gaps = [row["judged_gap"] for row in rows if row["judged_gap"] is not None]
-        spent = [min(row["solver_seconds"] or summary.time_limit, summary.time_limit)
-                 for row in rows]  # fmt: skip
+        times = [min(spent(row), summary.time_limit) for row in rows]
         counts = [
             sum(is_certified(row) for row in rows),
             sum(row["outcome"] == Outcome.SOLVED for row in rows),
@@ -161,7 +157,7 @@ def totals(table: Sequence[Row], summary: Summary) -> list[list[str]]:
                 label(solver),
                 *(f"{count} of {len(rows)}" for count in counts),
                 f"{100.0 * statistics.mean(gaps):.2g}" if gaps else "",
-                seconds_text(shifted_geometric_mean(np.array(spent))),
+                seconds_text(shifted_geometric_mean(np.array(times))),
             ]
         )
     return body
@@ -181,13 +177,13 @@ def notes(summary: Summary) -> list[str]:
         "against the largest lower bound that the checker verified for any run. Refuted: it "
         "claimed a bound that another run's support lies below.",
         "Mean gap: over the instances with an answer and a verified bound. Mean time: shifted "
-        "geometric, whatever came out; a run without an answer counts as the limit.",
+        "geometric, whatever came out; a run that was killed or left out counts as the limit.",
         "The paper's scheme is outer approximation with cuts at integer points only, as Gurnee et "
         "al. 2023 run it on Gurobi, rebuilt with our fit of fixed supports. El0ps solves for a "
         "penalty, which is searched until its answer has k columns; its logistic loss, which has "
         "neither weights nor an intercept, is replaced by ours. El0ps and sparsely prove by their "
         "own word: they write nothing that could be checked.",
-        *summary.notes[2:],
+        *summary.circumstances,
     ]
 
 

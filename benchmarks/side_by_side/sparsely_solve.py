@@ -1,7 +1,9 @@
 """sparsely on one problem: .venv-peers/bin/python sparsely_solve.py TASK.npz
 
 Its classifier solves our problem for a given k, by cuts and CBC, with gamma = 1 / (n lam) and rows
-of equal weight. What its cutting planes know at each of their steps is reported as they go.
+of equal weight. What its cutting planes know at each of their steps is reported as they go. Its
+cuts  f(round(s)) + g . (x - s)  hold at integer s only, but it starts from s_j = 1/2 outside its
+first guess and halves steps later on: its bounds can be false, and are passed on as they are.
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ class Worker:
         except ValueError as error:
             yield {"outcome": Outcome.UNSUPPORTED, "detail": str(error)}
             return
-        yield self._answer(choice.support, choice.seconds, Outcome.NO_BOUND, "")
+        claimed = Bounds(-np.inf, refit(self.problem, choice.support).objective)
+        yield self._answer(choice.support, claimed, choice.seconds, Outcome.NO_BOUND, "")
 
     def _peer(self) -> Iterator[dict[str, Any]]:
         if self.problem.loss_name != "logistic":
@@ -115,11 +116,10 @@ class Worker:
         """The answer that a peer's line makes."""
         support = self.columns[np.array(told["support"], int)]
         lower = -np.inf if told["lower"] is None else told["lower"]
-        upper = refit(self.problem, support).objective
-        self.trace.append(TracePoint(told["seconds"], lower, upper))
+        claimed = Bounds(lower, refit(self.problem, support).objective)
+        self.trace.append(TracePoint(told["seconds"], claimed.lower, claimed.upper))
         self._tell(**ours.point_json(self.trace[-1]))
-        outcome, detail = self._outcome(Bounds(lower, upper), told)
-        return self._answer(support, told["seconds"], outcome, detail, lower)
+        return self._answer(support, claimed, told["seconds"], *self._outcome(claimed, told))
 
     def _outcome(self, claimed: Bounds, told: dict[str, Any]) -> tuple[Outcome, str]:
         """What a peer's line amounts to, and why."""
@@ -135,21 +135,20 @@ class Worker:
     def _answer(
         self,
         support: Int[Array, "s"],
+        claimed: Bounds,
         seconds: float,
         outcome: Outcome,
         detail: str,
-        lower: float = -np.inf,
     ) -> dict[str, Any]:
         """The keys of a record."""
         relevant = self.run.instance.source.support(self.run.instance.seed)
-        upper = refit(self.problem, support).objective
         return {
             "outcome": str(outcome),
             "detail": detail,
-            "objective": upper,
+            "objective": claimed.upper,
             "support": [int(j) for j in support],
             "recovered": None if relevant is None else ours.share_found(relevant, support),
-            "claimed": ours.bounds_json(Bounds(lower, upper)),
+            "claimed": ours.bounds_json(claimed),
             "solver_seconds": seconds,
             "trace": [ours.point_json(point) for point in self.trace],
         }

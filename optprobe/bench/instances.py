@@ -209,7 +209,7 @@ class Instance:
     def id(self) -> str:
         """Name, seed and a digest of every field but a file's folder; the same everywhere.
 
-        Balanced weights, the rule for a file, are left out of the digest.
+        Balanced weights are left out of the digest: the ids of files are older than the choice.
         """
         held = self.as_json()
         held["source"].pop("path", None)

@@ -59,9 +59,12 @@ class Folder:
             )
 
     def finished(self, run: Run) -> Record | None:
-        """The record of a run, None if it has to be done (again): a damaged file, say."""
+        """The record of a run, None if it has to be done (again): a damaged file, say.
+
+        A solver that was not installed may be by now.
+        """
         record = _read(self.runs / f"{run.id}.json")
-        if record is None or record["outcome"] == Outcome.INTERRUPTED:
+        if record is None or record["outcome"] in (Outcome.INTERRUPTED, Outcome.NOT_INSTALLED):
             return None
         return record
 

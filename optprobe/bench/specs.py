@@ -8,6 +8,7 @@ SOLVER:FORMULATION method compact: a formulation of the entry points "optprobe.f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +65,15 @@ def parse_solver(name: str) -> SolverSpec:
     return SolverSpec(name, "compact", backend, variant)
 
 
-def parse_solvers(names: str) -> list[SolverSpec]:
+def parse_solvers(
+    names: str, parse: Callable[[str], SolverSpec] = parse_solver
+) -> list[SolverSpec]:
     """A list such as "native,highs,gurobi:plain", each once.
 
     Raises:
-        ValueError: as `parse_solver`, or no name at all.
+        ValueError: as `parse`, or no name at all.
     """
-    found = {name: parse_solver(name) for part in names.split(",") if (name := part.strip())}
+    found = {name: parse(name) for part in names.split(",") if (name := part.strip())}
     if not found:
         raise ValueError("no solver named; pass e.g. native,highs")
     return list(found.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,15 @@ TRACE = {"run": "string", "seconds": "float64", "lower": "float64", "upper": "fl
 """Columns of traces.parquet."""
 
 
-def write_tables(folder: Path, records: Sequence[Record], table: Sequence[Row]) -> None:
-    """results.parquet and traces.parquet (run, seconds, lower, upper)."""
+def write_tables(
+    folder: Path,
+    records: Sequence[Record],
+    table: Sequence[Row],
+    columns: Mapping[str, str] = COLUMNS,
+) -> None:
+    """results.parquet with these columns, and traces.parquet (run, seconds, lower, upper)."""
     points = [
         {"run": record["run"], **point} for record in records for point in record.get("trace", [])
     ]
-    write_parquet(folder / "results.parquet", table, COLUMNS)
+    write_parquet(folder / "results.parquet", table, columns)
     write_parquet(folder / "traces.parquet", points, TRACE)

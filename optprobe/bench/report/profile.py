@@ -17,7 +17,7 @@ def draw_profile(path: Path, summary: Summary) -> None:
     axes = figure.subplots()
     axes.set(xlabel="time / time of the fastest solver", ylabel="share of instances solved")
     axes.set(ylim=(-0.02, 1.02), xscale="log")
-    if summary.complete:
+    if summary.times.size:
         ratios = performance_ratios(summary.times)
         taus = np.unique(ratios[np.isfinite(ratios)])
         end = 1.2 * max(taus.max(initial=1.0), 2.0)

@@ -88,8 +88,6 @@ class Summary:
     @property
     def notes(self) -> list[str]:
         """How to read the tables."""
-        facts = self.machine
-        versions = ", ".join(f"{name} {at}" for name, at in facts["packages"].items() if at)
         return [
             f"Cells: seconds of the solver alone to a claimed gap of {self.gap:g}, or the outcome "
             f"and the claimed gap after {self.time_limit:g} s. A star: the independent checker did "
@@ -97,6 +95,15 @@ class Summary:
             f"Totals: over the {len(self.complete)} of {len(self.labels)} instances that every "
             f"solver was run on; shifted geometric mean with a shift of {SHIFT_S:g} s, an instance "
             "that was not solved, whatever the reason, counting as the time limit.",
+            *self.circumstances,
+        ]
+
+    @property
+    def circumstances(self) -> list[str]:
+        """What the times depend on."""
+        facts = self.machine
+        versions = ", ".join(f"{name} {at}" for name, at in facts["packages"].items() if at)
+        return [
             "Times compare only if one run at a time had the machine (--jobs 1) and nothing else "
             "ran on it.",
             f"Machine: {facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB, "
@@ -158,7 +165,7 @@ def _cell(group: Sequence[Row]) -> Cell:
         runs=len(group),
         gap=_median(gaps) if gaps else None,
         outcome=outcomes.most_common(1)[0][0] if open_ else str(Outcome.SOLVED),
-        certified=all(_confirmed(row) for row in done),
+        certified=all(reached(row, row["verified_gap"]) for row in done),
     )
 
 
@@ -167,9 +174,8 @@ def _median(values: Sequence[float]) -> float:
     return float(sorted(values)[len(values) // 2])
 
 
-def _confirmed(row: Row) -> bool:
-    """Whether the checker's own gap is as small as was asked for, up to its rounding."""
-    gap = row["verified_gap"]
+def reached(row: Row, gap: float | None) -> bool:
+    """Whether a proved gap is as small as the run was asked for, up to the checker's rounding."""
     return gap is not None and gap <= row["gap_asked"] * (1.0 + 1e-6) + 1e-9
 
 
