@@ -117,7 +117,7 @@ def _bounded(*arguments: object, **options: object):
 
     with pytest.MonkeyPatch.context() as patch:
         poor = Incumbent(np.array([9, 10, 11]), np.zeros(3), 0.0, np.inf)
-        patch.setattr(native, "_first_incumbent", lambda *_: poor)
+        patch.setattr(native, "first_incumbent", lambda *_: poor)
         search = native.branch_and_bound
         return search(arguments[0], arguments[1], Limits(nodes=0), warm=options["warm"])  # type: ignore[arg-type]
 

@@ -47,14 +47,14 @@ WARM_UP_S = 2.0
 """Time limit of the problem that every solver is warmed up on."""
 
 COMPILED = Instance(
-    Synthetic(80, 30, relevant=2, rho=0.5, snr=1.0, placement="equal"),
+    Synthetic(80, 210, relevant=2, rho=0.5, snr=1.0, placement="equal"),
     "logistic",
     lam=1e-3,
-    k=5,
+    k=3,
     candidates=None,
     seed=0,
 )
-"""Small, and yet the native engine comes to everything that is compiled when first called."""
+"""Quickly solved, and yet enough work for the native engine to load everything that it compiles."""
 
 OF_LIMIT = {
     Limit.TIME: Outcome.TIME,
