@@ -1,4 +1,9 @@
-"""COPT: one tree, cuts added inside it by a callback (`separation.py`)."""
+"""COPT: one tree, cuts added inside it by a callback (`separation.py`).
+
+On one thread, whatever number is asked for: with more, COPT 8 runs Python in its own threads as
+if they were the one that called it. What asks there for the interpreter's lock, as the destructor
+of another solver's model does, then waits for ever.
+"""
 
 from __future__ import annotations
 
@@ -165,8 +170,6 @@ class Copt:
             model.setParam("Logging", 0)
             for name, value in _parameters(master, limits).items():
                 model.setParam(name, value)
-            if threads:
-                model.setParam("Threads", threads)
             columns = [model.addVar(vtype=coptpy.COPT.BINARY) for _ in range(p)]
             model.addConstr(coptpy.LinExpr(columns, [1.0] * p), coptpy.COPT.LESS_EQUAL, master.k)
             columns.append(model.addVar(lb=0.0, obj=1.0))
@@ -212,6 +215,7 @@ def _parameters(master: Master, limits: Limits) -> dict[str, float | int]:
         "TimeLimit": min(limits.time_s, 1e20),
         "NodeLimit": int(min(limits.nodes, 2**31 - 1)),
         "LazyConstraints": 1,
+        "Threads": 1,  # see the module
         "HeurLevel": 0,  # its own incumbents cost a third of the time and bring nothing
     }
 
