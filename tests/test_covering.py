@@ -8,29 +8,27 @@ import numpy as np
 import pytest
 from nodes import bracket, node
 
-from optprobe.checker import covering
+from optprobe.checker import lines
+from optprobe.checker.centre import Centre, Head
+from optprobe.checker.covering import uncovered
 from optprobe.engine import damping, filter, triples
 
 
 def test_subsets_are_all_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filter, "BLOCK", 7)
-    monkeypatch.setattr(covering, "BLOCK", 7)
     for f, size in itertools.product(range(1, 9), range(1, 5)):
         expected = set(itertools.combinations(range(f), size))
-        for subsets in (filter.subsets, covering.subsets):
-            found = [tuple(sorted(T)) for block in subsets(f, size) for T in block.T.tolist()]
-            assert len(found) == len(expected)
-            assert set(found) == expected
+        found = [tuple(sorted(T)) for block in filter.subsets(f, size) for T in block.T.tolist()]
+        assert len(found) == len(expected)
+        assert set(found) == expected
 
 
-def centre_of(at: filter.Quadratic, lam: float) -> covering.Centre:
+def centre_of(at: filter.Quadratic, lam: float) -> Centre:
     """The engine's numbers as the checker would hold them."""
-    return covering.Centre(at.value, at.v, at.M, at.K, at.h, at.reach, damping.REACH, lam)
+    return Centre(at.value, at.v, at.M, at.K, at.h, at.reach, damping.REACH, lam)
 
 
-def best_beside(
-    at: filter.Quadratic, head: covering.Head, P: np.ndarray, third: int, lam: float
-) -> float:
+def best_beside(at: filter.Quadratic, head: Head, P: np.ndarray, third: int, lam: float) -> float:
     """The best bound of P + l with d_P as it is: a parabola in d_l, from three of its values."""
 
     def value(step: float) -> float:
@@ -43,6 +41,12 @@ def best_beside(
     return at.value - value(float(step))
 
 
+def heads_of(f: int, r: int) -> list[np.ndarray]:
+    """Every (r-1)-subset that something comes after, a few at a time and in no order of its own."""
+    everything = list(itertools.combinations(range(f - 1), r - 1))
+    return [np.array(everything[t : t + 7]).T for t in range(0, len(everything), 7)]
+
+
 @np.errstate(all="ignore")
 def test_lines_take_the_best_step_beside_their_head() -> None:
     checked_lines = 0
@@ -51,45 +55,49 @@ def test_lines_take_the_best_step_beside_their_head() -> None:
         made = filter.quadratic(n.forced, n.free, n.margin, n.rows)
         lam, f = n.rows.lam, len(made.v)
         at = centre_of(made, lam)
+        made_lines = lines.Lines(at)
         for r in (2, 3, 4):
-            for j in range(r - 2, f - 1):
-                leads = list(itertools.combinations(range(j), r - 2))
-                lead = np.array(leads, int).reshape(len(leads), r - 2).T
-                heads = np.concatenate([lead, np.full((1, lead.shape[1]), j)])
-                bounds = at.beside(heads, slice(j + 1, None))
-                for t, last in itertools.product(range(0, lead.shape[1], 3), range(j + 1, f)):
-                    if made.reach[last] == 0.0:
+            for heads in heads_of(f, r):
+                beside = lines.Beside(made_lines, heads)
+                found = np.concatenate([beside.bounds(part) for part in beside.slices()])
+                for t, last in itertools.product(range(heads.shape[1]), range(beside.after, f)):
+                    P = heads[:, t]
+                    if made.reach[last] == 0.0 or last <= P[-1]:
                         continue
-                    P = np.append(lead[:, t], j).astype(int)
-                    head = at.head(P[:, None], covering.HEAD)
+                    head = at.head(P[:, None], lines.HEAD)
                     expected = best_beside(made, head, P, last, lam)
-                    assert bounds[t, last - j - 1] == pytest.approx(expected, rel=1e-7, abs=1e-8)
-                    alone = at.beside(P[:, None], np.array([last]))[0]
-                    assert alone == pytest.approx(expected, rel=1e-7, abs=1e-8)
+                    bound = found[t, last - beside.after]
+                    assert bound == pytest.approx(expected, rel=1e-7, abs=1e-8)
                     checked_lines += 1
     assert checked_lines > 3000
 
 
 @np.errstate(all="ignore")
 @pytest.mark.parametrize("block", [1, 50, 2**14])
-@pytest.mark.parametrize("r", [2, 3, 4])
-def test_lines_leave_what_single_supports_leave(
+@pytest.mark.parametrize("r", [1, 2, 3, 4])
+def test_uncovered_is_what_no_bound_of_a_single_support_covers(
     block: int, r: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Taken by lines or one by one, with one centre or two: the same supports are uncovered."""
+    """With one centre or two, in blocks of any size."""
     n = node(4, "logistic")
     made = filter.quadratic(n.forced, n.free, n.margin, n.rows)
     other = filter.quadratic(n.forced, n.free, 0.9 * n.margin, n.rows)
-    centres = [centre_of(made, n.rows.lam), centre_of(other, n.rows.lam)]
-    monkeypatch.setattr(covering, "BLOCK", block)
-    for cutoff in (made.value - 0.3, made.value - 0.05, made.value - 0.01):
-        for used in (centres[:1], centres):
-            found = []
-            for lined in (1, 1000):
-                monkeypatch.setattr(covering, "LINED", lined)
-                blocks = list(covering.uncovered(used, r, cutoff))
-                found.append(sorted(tuple(sorted(T)) for part in blocks for T in part.tolist()))
-            assert found[0] == found[1]
+    lam = n.rows.lam
+    centres = [centre_of(made, lam), centre_of(other, lam)]
+    monkeypatch.setattr(lines, "BLOCK", block)
+    everything = list(itertools.combinations(range(len(made.v)), r))
+    first, second = (np.fmax(at.bounds(np.array(everything).T), -np.inf) for at in centres)
+    for t, (*head, last) in enumerate(everything if r > 1 else ()):
+        P = np.array(head)
+        beside = best_beside(made, centres[0].head(P[:, None], lines.HEAD), P, last, lam)
+        first[t] = np.fmax(first[t], beside)
+    for bounds, used in ((first, centres[:1]), (np.maximum(first, second), centres)):
+        for share in (0.1, 0.5, 0.9):
+            below = np.sort(bounds)[int(share * len(bounds)) :][:2]
+            cutoff = float(below.mean())
+            found = [tuple(T) for part in uncovered(used, r, cutoff) for T in part.tolist()]
+            assert len(found) == len(set(found))
+            assert set(found) == {everything[t] for t in np.flatnonzero(bounds < cutoff)}
 
 
 @np.errstate(all="ignore")

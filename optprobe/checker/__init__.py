@@ -8,7 +8,8 @@ fitted support (rounded down, by the argument in `rounding`), walks the tree by 
 `optprobe.certificate` and accepts if the leaves cover every support. It imports numpy and the
 standard library alone and shares no code with the solvers.
 
-    form -> data, columns -> duals (rounding) -> points, filtered, covering -> leaves, walk
+    form -> data, columns -> duals (rounding) -> points, filtered (centre) -> covering (lines) ->
+    leaves, walk
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optprobe.checker.centre import Centre
 from optprobe.checker.columns import Columns
-from optprobe.checker.covering import Centre
 from optprobe.checker.duals import Rows, box_point, duals
 from optprobe.checker.parabola import Parabola, parabola
 from optprobe.checker.rounding import TINY, UP, U, gamma

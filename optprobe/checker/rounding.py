@@ -76,7 +76,8 @@ costs e eps, whatever T and d are. A direction with a small L_j is set to zero, 
     or 9.: gamma(64) times size_j^2 / (2 lam) per column, e^2 A and e N. Along a line the squares
     are taken apart, (R - M_ll d)^2 = R^2 - 2 R M_ll d + (M_ll d)^2 and likewise for the columns of
     the head. Their terms are of one sign at worst, and (|R| + |M_ll d|)^2 <= size_l^2 too: of
-    what size_l allows for a step of length e, R holds the head's part and M_ll d that of l.
+    what size_l allows for a step of length e, R holds the head's part and M_ll d that of l. Where
+    R is taken apart once more, into v_l and the head's columns, the same sum of sizes bounds it.
 
 Together one number for all supports of the node, so their computed bounds need only be compared.
 

@@ -1,0 +1,150 @@
+"""Supports of a filtered node bounded along lines: some columns and each that comes after them.
+
+Beside the step d_P of the others, P, which stays as it is, a last column l has a best one:
+
+    cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,    R = v_l - M_lP . d_P
+    a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
+    b = (M_ll R + M_Pl . rest_P) / lam - h_l - K_lP . d_P
+
+within what reach P leaves; the square of P's rest and the bend along d_P are in cost(P). For P that
+differ in their first column only, R, a and b are rows of one matrix over the free columns, scaled,
+plus a matrix of small rank: no number is looked up, and a dozen passes do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optprobe.checker.centre import SHORTER, Centre
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
+
+Array = np.ndarray
+
+BLOCK = 2**14
+"""Supports bounded at once: their arrays stay in the cache."""
+
+HEAD = 0.8
+"""Of the reach, the most that d_P takes."""
+
+
+class Lines:
+    """The steps beside a head, at one centre."""
+
+    def __init__(self, centre: Centre) -> None:
+        self.centre = centre
+        M, K, lam = centre.M, centre.K, centre.lam
+        turned, own = np.ascontiguousarray(M.T), np.diag(M)
+        scale = math.sqrt(0.5 / lam)
+        self.fall, self.far = scale * centre.v, scale * turned  # R / sqrt(2 lam)
+        self.pull = own * centre.v / lam - centre.h
+        self.drag = K + turned * (own / lam)
+        self.squares = M * M / lam
+        self.own = own * own / lam + np.diag(K)
+
+    def left(self, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
+        """Every r-subset but those whose bound reaches `lower`, r >= 2, in blocks."""
+        parts: list[Array] = []
+        held = 0
+        for heads in _heads(len(self.centre.v), r):
+            beside = Beside(self, heads)
+            for part in beside.slices():
+                left = ~(beside.bounds(part) >= lower)
+                if not left.any():
+                    continue
+                head, last = np.nonzero(left)
+                found = np.concatenate([heads[:, part][:, head], last[None] + beside.after])
+                parts.append(found[:, found[-1] > found[-2]])
+                held += parts[-1].shape[1]
+                if held >= BLOCK:
+                    yield np.concatenate(parts, axis=1)
+                    parts, held = [], 0
+        yield np.concatenate([np.empty((r, 0), np.int64), *parts], axis=1)
+
+
+class Beside:
+    """The steps of every column after some heads.
+
+    Args:
+        lines: of the centre.
+        heads: their columns; what comes after the first of the last ones is bounded for all.
+    """
+
+    def __init__(self, lines: Lines, heads: Int[Array, "q batch"]) -> None:
+        at, lam = lines.centre, lines.centre.lam
+        self.after = int(heads[-1].min()) + 1
+        last, count = slice(self.after, None), heads.shape[1]
+        self._lines, self._head = lines, at.head(heads, HEAD)
+        self._lead = heads[0]
+        others, place = np.unique(heads[1:], return_inverse=True)
+        at_other = np.arange(count), place.reshape(heads[1:].shape)
+        self._force = self._head.rest / lam
+        self._marks, self._steps = np.zeros((2, count, len(others) + 1))
+        force = np.zeros((count, len(others)))
+        self._marks[at_other], self._steps[at_other] = 1.0, self._head.d[1:]
+        force[at_other] = self._force[1:]
+        self._marks[:, -1] = self._steps[:, -1] = 1.0
+        self._pulls = np.concatenate([force, self._steps], axis=1)
+        self._fall = np.concatenate([-lines.far[others, last], lines.fall[None, last]])
+        self._pull = np.concatenate(
+            [at.M[others, last], -lines.drag[others, last], lines.pull[None, last]]
+        )
+        self._bend = np.concatenate([lines.squares[others, last], lines.own[None, last]])
+        self._room = (at.reach - self._head.length)[:, None]
+        self._per_step = SHORTER / at.length[last]
+
+    def slices(self) -> Iterator[slice]:
+        """Heads that are taken together."""
+        count, step = len(self._lead), max(1, BLOCK // len(self._per_step))
+        for start in range(0, count, step):
+            yield slice(start, min(start + step, count))
+
+    def bounds(self, part: slice) -> Float64[Array, "head last"]:
+        """The bounds of some heads with each of the last columns; NaN proves nothing."""
+        lines, head, last = self._lines, self._head, slice(self.after, None)
+        lead = self._lead[part]
+        consecutive = bool((np.diff(lead) == 1).all())  # then they need not be copied
+        row = slice(int(lead[0]), int(lead[-1]) + 1) if consecutive else lead
+        first, force = head.d[0, part, None], self._force[0, part, None]
+        rest = self._steps[part] @ self._fall
+        work = lines.far[row, last] * first
+        rest -= work
+        b = self._pulls[part] @ self._pull
+        b += np.multiply(lines.centre.M[row, last], force, out=work)
+        b -= np.multiply(lines.drag[row, last], first, out=work)
+        a = self._marks[part] @ self._bend
+        a += lines.squares[row, last]
+        d = np.divide(b, a, out=work)
+        most = self._room[part] * self._per_step
+        np.minimum(d, most, out=d)
+        np.maximum(d, np.negative(most, out=most), out=d)
+        a *= d
+        a *= 0.5
+        b -= a
+        b *= d
+        rest *= rest
+        b -= rest
+        b += (lines.centre.floor - head.cost[part])[:, None]
+        return b
+
+
+def _heads(f: int, r: int) -> Iterator[Int[Array, "q batch"]]:
+    """All columns of the r-subsets but the last: those that differ in their first one only, and
+    more of them while all that come after are less than a block."""
+    parts: list[Array] = []
+    held = 0
+    for others in combinations(range(1, f - 1), r - 2):
+        first = np.arange(others[0] if others else f - 1)
+        parts.append(np.concatenate([first[None], *(np.full((1, len(first)), j) for j in others)]))
+        held += len(first)
+        if held * f >= BLOCK:
+            yield np.concatenate(parts, axis=1)
+            parts, held = [], 0
+    if parts:
+        yield np.concatenate(parts, axis=1)
