@@ -52,6 +52,9 @@ FIT_CHUNK, FIT_BYTES = 4096, 2**28
 """Supports fitted between two looks at the incumbent and the clock, fewer where the columns that
 they add would take more memory than that."""
 
+FIT_SINGLES = 128
+"""The same where they share no free column, and no Gram matrix pays."""
+
 
 @dataclass
 class Search:
@@ -245,7 +248,8 @@ class Search:
         after = Node(
             bound, number, chosen, np.packbits(free), used, beta.astype(np.float32), intercept
         )
-        if (len(members) <= SMALL or near < NEAR) and self.leaf(number, chosen, members, size, at):
+        few = size <= 1 or len(members) <= SMALL
+        if (few or near < NEAR) and self.leaf(number, chosen, members, size, at):
             return []
         if self.out_of_time():
             return [after]
@@ -331,7 +335,8 @@ class Search:
         supports = supports.astype(int)
         done: list[Fits] = []
         held = 8 * len(self.rows.w) * max(1, subsets.shape[1])
-        step = max(1, min(FIT_CHUNK, FIT_BYTES // held))
+        most = FIT_CHUNK if subsets.shape[1] > 1 else FIT_SINGLES
+        step = max(1, min(most, FIT_BYTES // held))
         for first in range(0, len(supports), step):
             if first and self.out_of_time():
                 return False
