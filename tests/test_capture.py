@@ -127,7 +127,6 @@ def stopping(door: HooksDoor, batches: int) -> HooksDoor:
 def test_an_interrupted_capture_goes_on_to_the_same_bytes(door, tmp_path, monkeypatch):
     """Wherever it stops, and shards end inside a window of texts too."""
     monkeypatch.setattr(captures, "WINDOW_BYTES", 80 * 80)
-    monkeypatch.setattr(captures, "APPEND_BYTES", 21 * 80)
     monkeypatch.setattr(writers, "SHARD_BYTES", 12 * 80)
     counter = stopping(door, 10**6)
     settings = {"sites": SITES, "batch_tokens": 60}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -15,13 +15,10 @@ from jaxtyping import Int64, Shaped
 from optprobe.activations.doors.base import Door, widths
 from optprobe.activations.manifest import Aggregation, Dtype, Manifest, text_digest
 from optprobe.activations.plan import Window, windows
-from optprobe.activations.reduce import reducer
+from optprobe.activations.reduce import Rows
 from optprobe.activations.store import Store
 from optprobe.activations.tokens import Tokens, ranges
 from optprobe.activations.writer import Writer
-
-if TYPE_CHECKING:
-    import torch
 
 Array = np.ndarray
 
@@ -31,9 +28,6 @@ windows are in memory, one that is read and one that is written."""
 
 WINDOW_BATCHES = 32
 """And no more than this many batches."""
-
-APPEND_BYTES = 2**26
-"""Handed to the writer at once, which copies it: about a shard."""
 
 
 def capture(
@@ -168,75 +162,65 @@ class _Capture:
         """Every window that the store does not have; one that it has in part is run whole, as its
         batches must stay what they were, and its missing texts are appended.
 
-        A window is written while the model reads the next.
+        A window is written while the model reads the next into the place of the one before.
         """
         done = self._writer.texts_done
+        plan = batch_plan(self._tokens, self._manifest.row_bytes, batch_tokens)
+        left = [window for window in plan if window.last > done]
+        most = max((int(self._starts(window)[-1]) for window in left), default=0)
+        rooms = [self._room(most) for _ in left[:2]]
         with ThreadPoolExecutor(1, "optprobe-writer") as thread:
             writing: Future[None] | None = None
-            for window in batch_plan(self._tokens, self._manifest.row_bytes, batch_tokens):
-                if window.last <= done:
-                    continue
-                values = self._values(window)
+            for number, window in enumerate(left):
+                values = self._values(window, rooms[number % 2])
                 if writing is not None:
                     writing.result()
                 writing = thread.submit(self._append, max(window.first, done), window, values)
-                del values  # the next window takes their place as soon as they are written
                 self._report(done, window.last)
             if writing is not None:
                 writing.result()
         self._writer.finish()
 
+    def _room(self, rows: int) -> dict[str, Shaped[Array, "rows width"]]:
+        """For the values of a window; the memory is taken now, not when a window comes to it."""
+        manifest = self._manifest
+        return {
+            site: np.full((rows, width), 0, manifest.dtype)
+            for site, width in manifest.sites.items()
+        }
+
     def _append(
         self, first: int, window: Window, values: dict[str, Shaped[Array, "rows width"]]
     ) -> None:
-        """Hand the texts of a window from the first on to the writer, a piece at a time."""
-        starts = self._starts(window)
-        step = max(1, APPEND_BYTES // self._manifest.row_bytes)
-        while first < window.last:
-            start = starts[first - window.first]
-            fits = window.first + int(np.searchsorted(starts, start + step, "right")) - 1
-            last = max(first + 1, fits)
-            rows = slice(start, starts[last - window.first])
-            self._writer.append(
-                last - first,
-                self._tokens.facts(first, last, self._manifest.aggregation),
-                {site: held[rows] for site, held in values.items()},
-            )
-            first = last
+        """Hand the texts of a window from the first on to the writer."""
+        start = int(self._starts(window)[first - window.first])
+        self._writer.append(
+            window.last - first,
+            self._tokens.facts(first, window.last, self._manifest.aggregation),
+            {site: held[start:] for site, held in values.items()},
+        )
 
     def _starts(self, window: Window) -> Int64[Array, "texts+1"]:
         """The first row of each text among those of the window, and their number."""
         counts = self._counts[window.first : window.last]
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
-    def _values(self, window: Window) -> dict[str, Shaped[Array, "rows width"]]:
-        """The rows of a window, in the order of its texts."""
-        counts = self._counts[window.first : window.last]
-        starts = self._starts(window)
-        found = {
-            site: np.empty((int(starts[-1]), width), self._manifest.dtype)
-            for site, width in self._manifest.sites.items()
-        }
-        for batch in window.batches:
-            inside = batch - window.first
-            places = ranges(starts[inside], counts[inside])
-            for site, rows in self._batch(batch).items():
-                found[site][places] = rows.numpy()
-        return found
-
-    def _batch(self, batch: Int64[Array, "batch"]) -> dict[str, torch.Tensor]:
-        """Site -> rows of some texts, text after text."""
+    def _values(
+        self, window: Window, room: dict[str, Shaped[Array, "most width"]]
+    ) -> dict[str, Shaped[Array, "rows width"]]:
+        """The rows of a window, in the order of its texts and in the room given."""
         import torch
 
-        ids, mask, kept = self._tokens.batch(batch)
-        manifest = self._manifest
-        reduce = reducer(torch.from_numpy(kept), manifest.aggregation, manifest.dtype)
-        return self._door.run(
-            torch.from_numpy(ids),
-            torch.from_numpy(mask),
-            list(manifest.sites),
-            reduce,
-        )
+        counts = self._counts[window.first : window.last]
+        starts = self._starts(window)
+        found = {site: held[: starts[-1]] for site, held in room.items()}
+        for batch in window.batches:
+            inside = batch - window.first
+            ids, mask, kept = self._tokens.batch(batch)
+            places = ranges(starts[inside], counts[inside])
+            rows = Rows(kept, self._manifest.aggregation, places, found)
+            self._door.run(torch.from_numpy(ids), torch.from_numpy(mask), list(found), rows)
+        return found
 
     def _report(self, done: int, now: int) -> None:
         """A line: how far, how fast, how long still."""
