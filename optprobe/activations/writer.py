@@ -44,7 +44,11 @@ class Writer:
         self._folder, self._manifest, self._done, self._lock = folder, manifest, done, lock
         self._next = done.texts
         self._rows = RowFacts.concatenate([])
-        self._values: dict[str, list[Array]] = {site: [] for site in manifest.sites}
+        # What waits for its shard to be full; the memory is taken now, not as it comes.
+        self._waiting = {
+            site: np.full((done.shard_rows, width), 0, manifest.dtype)
+            for site, width in manifest.sites.items()
+        }
 
     @classmethod
     def open(cls, path: str | Path, manifest: Manifest, *, shard_rows: int | None = None) -> Writer:
@@ -103,17 +107,16 @@ class Writer:
             OSError: the disk is full; what was stored before stays valid.
         """
         self._check(texts, rows, values)
-        rounded = {site: self._rounded(site, values[site]) for site in self._values}
-        for site, block in rounded.items():
-            self._values[site].append(block)
+        blocks = {site: self._rounded(site, values[site]) for site in self._waiting}
+        waiting, start = len(self._rows), 0
         self._rows = RowFacts.concatenate([self._rows, rows])
         self._next += texts
-        try:
-            while (ends := self._end()) is not None:
-                self._store(*ends)
-        finally:  # the caller may reuse its arrays
-            for parts in self._values.values():
-                parts[-1] = parts[-1].copy()
+        while (ends := self._end()) is not None:
+            stop = start + ends[0] - waiting
+            self._store(*ends, [(self._waiting, slice(waiting)), (blocks, slice(start, stop))])
+            waiting, start = 0, stop
+        for site, held in self._waiting.items():  # copied: the caller may reuse its arrays
+            held[waiting : len(self._rows)] = blocks[site][start:]
 
     def finish(self) -> None:
         """Store what is left and mark the store as finished.
@@ -129,7 +132,7 @@ class Writer:
                 f"{self._next} of {self._manifest.texts} texts were appended; append the others"
             )
         if self._next > self._done.texts:
-            self._store(len(self._rows), self._next)
+            self._store(len(self._rows), self._next, [(self._waiting, slice(len(self._rows)))])
         self._record(Shards(self._done.shard_rows, True, self._done.shards))
 
     def close(self) -> None:
@@ -184,40 +187,31 @@ class Writer:
         after = int(self._rows.text[enough - 1]) + 1
         return int(np.searchsorted(self._rows.text, after)), after
 
-    def _store(self, rows: int, texts: int) -> None:
+    def _store(self, rows: int, texts: int, parts: list[tuple[Mapping[str, Array], slice]]) -> None:
         """The first so many rows in memory, up to the text of this number, become a shard."""
-        cut = {site: _split(blocks, rows) for site, blocks in self._values.items()}
         done = self._done
-        span = (done.texts, texts)
-        facts = self._rows.take(slice(rows))
-        values = {site: head for site, (head, _) in cut.items()}
+        values = {site: [held[site][part] for held, part in parts] for site in self._waiting}
         try:
-            shard = write_shard(self._folder, len(done.shards), span, facts, values)
+            shard = write_shard(
+                self._folder,
+                len(done.shards),
+                (done.texts, texts),
+                self._rows.take(slice(rows)),
+                values,
+            )
             self._record(Shards(done.shard_rows, False, (*done.shards, shard)))
         except OSError as error:
+            self._rows, self._next = RowFacts.concatenate([]), done.texts
             raise OSError(
                 error.errno,
                 f"{self._folder} cannot be written ({error.strerror}); its first {done.texts} "
                 "texts are stored and valid: make room and run again, it goes on from there",
             ) from error
         self._rows = self._rows.take(slice(rows, None))
-        self._values = {site: tail for site, (_, tail) in cut.items()}
 
     def _record(self, done: Shards) -> None:
         done.write(self._folder)
         self._done = done
-
-
-def _split(blocks: list[Array], rows: int) -> tuple[list[Array], list[Array]]:
-    """The first so many rows, and the others."""
-    head: list[Array] = []
-    tail: list[Array] = []
-    for block in blocks:
-        head.append(block[:rows])
-        if rows < len(block) or block is blocks[-1]:
-            tail.append(block[rows:])
-        rows -= min(rows, len(block))
-    return head, tail
 
 
 def _prepared(folder: Path, manifest: Manifest, shard_rows: int) -> Shards:
