@@ -219,6 +219,7 @@ def test_filtered_searches_equal_brute_force(
     monkeypatch.setattr(leaves, "MOST_LISTED", (3000, 0, 4)[seed % 3])
     monkeypatch.setattr(leaves, "ENOUGH", (0, 3000)[seed % 2])  # several centres, or one
     monkeypatch.setattr(leaves, "USEFUL", 1.0)
+    monkeypatch.setattr(leaves, "CHILD", (40, 0, 1)[seed % 3])  # branched on, or split on hubs
     targets = loss == "squared_error"
     problem = random_targets(5000 + seed) if targets else random_problem(5000 + seed, loss=loss)
     gap = 10.0 * GAP if targets else GAP  # some targets are met all but exactly
@@ -229,6 +230,52 @@ def test_filtered_searches_equal_brute_force(
     assert result.verified is not None
     assert result.verified.lower <= optimum.value * (1 + 1e-12)
     assert result.verified.gap <= 1.1 * gap
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_hubs_are_worth_it_and_leave_few(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.dirichlet(np.full(30, 0.3))
+    left = np.array(
+        [rng.choice(30, 3, replace=False, p=weight * 0.9 + 0.1 / 30) for _ in range(500)]
+    )
+    for most, child in ((0, 0.0), (20, 5.0), (100, 20.0), (100, 200.0)):
+        hubs = leaves._hubs(left, 30, most, child)
+        rest = left
+        for hub in hubs:
+            has = (rest == hub).any(axis=1)
+            assert has.sum() > child
+            assert has.sum() == max((rest == column).any(axis=1).sum() for column in range(30))
+            rest = rest[~has]
+        assert len(hubs) == 0 or len(rest) <= most
+        if child == 0.0:
+            assert len(hubs) > 0
+        if child == 200.0:  # no column is in so many of what the first few leave
+            assert len(hubs) == 0
+
+
+def test_a_node_is_split_on_its_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three to add, a few columns in all that is left: a proof without a second relaxation."""
+    monkeypatch.setattr(tree, "FILTER_FROM", 0)
+    monkeypatch.setattr(tree, "ENUMERATE", 1)
+    monkeypatch.setattr(leaves, "MOST_LISTED", 10)
+    monkeypatch.setattr(leaves, "CHILD", 1)
+    monkeypatch.setattr(leaves, "CHILD_NUMBER", 0.0)
+    split: list[int] = []
+    held = tree.Search.chain
+
+    def watched(self: tree.Search, *given: Any) -> list[Any]:
+        split.append(len(given[-1]))
+        return held(self, *given)
+
+    monkeypatch.setattr(tree.Search, "chain", watched)
+    problem, X, y = hard_problem(3)
+    result = solve(problem, limits=Limits(gap=1e-6))
+    assert split
+    assert 0 < split[0] < 16
+    assert result.objective == pytest.approx(brute_force(problem).value, rel=1e-7)
+    assert result.certificate is not None
+    assert verify(result.certificate, X, y).gap <= 1.1e-6
 
 
 def hard_problem(

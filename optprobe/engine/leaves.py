@@ -39,6 +39,8 @@ the time that the children would take, if the node were branched on instead."""
 CHILD, CHILD_NUMBER = 40, 6e-7
 """What a child takes, in fits: so many, and so many for every product in its Gram matrix."""
 
+NO_COLUMNS = np.empty(0, np.int64)
+
 CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
@@ -59,10 +61,12 @@ class Filtered(NamedTuple):
     """The centres of a node, by position, and the supports that all of them leave, within F.
 
     `left` is None if there are too many, or if time ran out.
+    `hubs` are then columns without which few enough would be left, if that pays; see `_hubs`.
     """
 
     centres: list[DualPoint]
     left: Int[Array, "m r"] | None
+    hubs: Int[Array, "h"]
 
 
 @dataclass
@@ -187,7 +191,7 @@ class Filter:
         followed = max(FOLLOWED, math.comb(f, size) // SHARE, 4 * most)
         left = self._left(first, f, size, cutoff, followed)
         if left is None:
-            return Filtered(points, None)
+            return Filtered(points, None, NO_COLUMNS)
         while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
             centre = self.centres.centre_of(forced, free, left)
             fewer = left[centre.below(left.T, lam, cutoff)]
@@ -195,7 +199,9 @@ class Filter:
                 break
             left = fewer
             points.append(_point(centre, chosen, members))
-        return Filtered(points, left if len(left) <= most else None)
+        if len(left) <= most:
+            return Filtered(points, left, NO_COLUMNS)
+        return Filtered(points, None, _hubs(left, f, most, child))
 
     def _left(
         self, first: Centre, f: int, size: int, cutoff: float, most: int
@@ -222,3 +228,26 @@ class Filter:
             self._held = np.sort(columns)
             self._block = self.exact(self._held)
         return self._block[np.searchsorted(self._held, columns)]
+
+
+def _hubs(left: Int[Array, "m r"], f: int, most: int, child: float) -> Int[Array, "h"]:
+    """Columns that most of what is left has: without them no more than `most` would be left.
+
+    The strongest columns have many partners, and few supports have none of them. One after another
+    is taken, that of most supports, while these are more than could be fitted in the time that a
+    child with that column forced in takes.
+
+    Args:
+        left: supports.
+        f: columns.
+        most: that may be left.
+        child: what a child takes, in fits.
+    """
+    count = np.bincount(left.ravel(), minlength=f)
+    hubs: list[int] = []
+    while count.max() > child:
+        hubs.append(int(count.argmax()))
+        has = (left == hubs[-1]).any(axis=1)
+        count -= np.bincount(left[has].ravel(), minlength=f)
+        left = left[~has]
+    return np.array(hubs, np.int64) if len(left) <= most else NO_COLUMNS

@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from optprobe.bounds import DualPoint, branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.leaves import Filter, fit_leaf
+from optprobe.engine.leaves import NO_COLUMNS, Filter, fit_leaf
 from optprobe.engine.node import Node, Point
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
@@ -248,44 +248,58 @@ class Search:
         after = Node(
             bound, number, chosen, np.packbits(free), used, beta.astype(np.float32), intercept
         )
-        few = size <= 1 or len(members) <= SMALL
-        if (few or near < NEAR) and self.leaf(number, chosen, members, size, at):
-            return []
+        few, hubs = size <= 1 or len(members) <= SMALL, NO_COLUMNS
+        if few or near < NEAR:
+            hubs = self.leaf(number, chosen, members, size, at)
+            if hubs is None:
+                return []
         if self.out_of_time():
             return [after]
+        if len(hubs):
+            return self.chain(after, members, at, hubs)
         if near < FAR and self.filter.chains(len(members), size):
-            return self.chain(after, members, at)
+            order = members[np.lexsort((-at.gain[members], -np.abs(at.beta[members])))]
+            return self.chain(after, members, at, order)
         return self.branch(after, free, relaxed.beta[i], value, gain)
 
-    def leaf(self, number: int, chosen: Array, members: Array, size: int, at: Point) -> bool:
-        """Resolve a node by its supports, if few enough survive; False leaves it open."""
+    def leaf(
+        self, number: int, chosen: Array, members: Array, size: int, at: Point
+    ) -> Array | None:
+        """Resolve a node by its supports, if few enough survive.
+
+        Returns:
+            None if it did. Else the node is open, and few enough would survive without these
+            columns, if there are any.
+        """
         need = at.value - float(at.gain[chosen].sum()) - self.cutoff
         filtered = self.filter.takes(len(members), size)
         few = ENUMERATE if np.isfinite(self.rows.loss.lipschitz) else HINGE_ENUMERATE
         limit = FILTER_FROM if filtered else few if size > 1 else np.inf
         subsets = surviving_subsets(at.gain[members], size, need, limit)
         centres: list[DualPoint] = []
+        hubs = NO_COLUMNS
         if subsets is None and filtered:
             theta, offset = np.append(at.beta[chosen], at.intercept), at.beta[members]
-            centres, subsets = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
+            found = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
+            centres, subsets, hubs = found.centres, found.left, members[found.hubs]
         if subsets is None or not self.enumerate(number, chosen, members[subsets]):
-            return False
+            return hubs
         if centres:
             points = [centre.renumbered(self.columns) for centre in centres]
             self.proof.filter(number, points, self.columns[chosen])
-        return True
+        return None
 
-    def chain(self, node: Node, members: Array, at: Point) -> list[Node]:
-        """Split on one free column after another, the strongest first, and filter each side in.
+    def chain(self, node: Node, members: Array, at: Point, order: Array) -> list[Node]:
+        """Split on one free column after another, in this order, and filter each side in; then
+        what has none of them.
 
         For a node whose relaxation is far from fixing anything: its children go without one.
         """
-        order = members[np.lexsort((-at.gain[members], -np.abs(at.beta[members])))]
         size, number, point = self.k - len(node.forced), node.number, self.proof.point[node.number]
         opened: list[Node] = []
         for first, column in enumerate(order):
-            rest = np.sort(order[first:])
-            if len(rest) <= size and self.leaf(number, node.forced, rest, len(rest), at):
+            rest = np.setdiff1d(members, order[:first])
+            if len(rest) <= size and self.leaf(number, node.forced, rest, len(rest), at) is None:
                 return opened
             tail = branch_bounds(at.value, float(at.gain[node.forced].sum()), at.gain[rest], size)
             if tail.bound >= self.cutoff:
@@ -300,13 +314,18 @@ class Search:
             place = int(np.searchsorted(rest, column))
             bound = max(node.bound, float(tail.entering[place]))
             free[rest[tail.entering >= self.cutoff]] = False
-            if bound >= self.cutoff or self.leaf(
-                inside, chosen, np.flatnonzero(free), size - 1, at
-            ):
+            if bound >= self.cutoff:
+                continue
+            if self.leaf(inside, chosen, np.flatnonzero(free), size - 1, at) is None:
                 continue
             opened.append(
                 replace(node, bound=bound, number=inside, forced=chosen, free=np.packbits(free))
             )
+        rest = np.setdiff1d(members, order)
+        if self.leaf(number, node.forced, rest, min(size, len(rest)), at) is not None:
+            free = np.zeros(len(self.columns), bool)
+            free[rest] = True
+            opened.append(replace(node, number=number, free=np.packbits(free)))
         return opened
 
     def branch(self, node: Node, free: Array, beta: Array, value: float, gain: Array) -> list[Node]:
