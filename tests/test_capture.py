@@ -21,6 +21,7 @@ from optprobe.activations import writer as writers
 from optprobe.activations.capture import capture
 from optprobe.activations.doors import HooksDoor
 from optprobe.activations.plan import windows
+from optprobe.activations.reduce import Reducer
 from optprobe.activations.texts import read_texts
 from optprobe.activations.tokens import ranges
 from optprobe.cli import app
@@ -344,3 +345,25 @@ def test_a_command_that_is_stopped_goes_on(folder, texts, tmp_path, monkeypatch,
     monkeypatch.setattr(writers, "write_shard", write)
     assert run(*arguments).exit_code == 0
     assert Store.open(tmp_path / "s", verify="digests").finished
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_rows_come_from_where_they_count_to_where_they_belong(dtype):
+    """Tokens with gaps between them, texts in another order: each number, and nothing else."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    kept = rng.random((5, 9)) < 0.7
+    kept[3] = False
+    order = rng.permutation(5)
+    counts = kept.sum(axis=1)
+    starts = np.zeros(5, int)
+    starts[order] = np.cumsum(counts[order]) - counts[order]
+    places = np.concatenate([np.arange(starts[t], starts[t] + counts[t]) for t in range(5)])
+    values = torch.from_numpy(rng.standard_normal((5, 9, 4)).astype(np.float32))
+    out = {"a": np.full((counts.sum() + 2, 4), 7.0, dtype)}
+    Reducer(kept, "token", places, out)("a", values)
+    for t in range(5):
+        expected = values[t].numpy()[kept[t]].astype(dtype)
+        np.testing.assert_array_equal(out["a"][starts[t] : starts[t] + counts[t]], expected)
+    assert (out["a"][-2:] == 7.0).all()

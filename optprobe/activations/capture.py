@@ -15,7 +15,7 @@ from jaxtyping import Int64, Shaped
 from optprobe.activations.doors.base import Door, widths
 from optprobe.activations.manifest import Aggregation, Dtype, Manifest, text_digest
 from optprobe.activations.plan import Window, windows
-from optprobe.activations.reduce import Rows
+from optprobe.activations.reduce import Reducer
 from optprobe.activations.store import Store
 from optprobe.activations.tokens import Tokens, ranges
 from optprobe.activations.writer import Writer
@@ -218,8 +218,8 @@ class _Capture:
             inside = batch - window.first
             ids, mask, kept = self._tokens.batch(batch)
             places = ranges(starts[inside], counts[inside])
-            rows = Rows(kept, self._manifest.aggregation, places, found)
-            self._door.run(torch.from_numpy(ids), torch.from_numpy(mask), list(found), rows)
+            reduce = Reducer(kept, self._manifest.aggregation, places, found)
+            self._door.run(torch.from_numpy(ids), torch.from_numpy(mask), list(found), reduce)
         return found
 
     def _report(self, done: int, now: int) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-class Rows:
+class Reducer:
     """Takes the rows of a batch from a site's values [batch, position, width].
 
     "token" takes a row per token that counts, text after text; "mean", "max" and "last" a row per
