@@ -154,9 +154,11 @@ class Search:
             return Limit.TIME
         if self.nodes >= self.limits.nodes:
             return Limit.NODES
-        if self.held_bytes + self.proof.bytes >= self.limits.memory_bytes:
-            return Limit.MEMORY
-        return None
+        return Limit.MEMORY if self.out_of_memory() else None
+
+    def out_of_memory(self) -> bool:
+        """Whether open nodes and the proof hold what they may."""
+        return self.held_bytes + self.proof.bytes >= self.limits.memory_bytes
 
     def next_batch(self) -> list[Node]:
         """The dive's node and the best open ones; nodes that the cutoff has passed stay open."""
@@ -306,7 +308,7 @@ class Search:
                 return opened
             free = np.zeros(len(self.columns), bool)
             free[rest] = True
-            if self.out_of_time():
+            if self.out_of_time() or self.out_of_memory():
                 return [*opened, replace(node, number=number, free=np.packbits(free))]
             free[column] = False
             inside, number = self.proof.branch(number, int(self.columns[column]), point)
