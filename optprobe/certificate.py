@@ -74,8 +74,8 @@ and y the sign of the row, 1 for squared error:
 
 for any d with sum |d_j| max_i |G_ij| <= e. Two are tried: that of (M_TT + lam diag(K_jj / M_jj)) d
 = v_T - lam h_T / M_jj, shortened where it is too long; and the same of T without its last column in
-the order of X, shortened to 0.8 e at most, with the best d of that column beside it. Columns with
-max_i |G_ij| < kappa / 1000 or M_jj <= 0 have G_j = 0.
+the order of X, shortened to 0.8 e at most, with the best d of that column beside it (at the first
+centre of a node only). Columns with max_i |G_ij| < kappa / 1000 or M_jj <= 0 have G_j = 0.
 """
 
 from __future__ import annotations

@@ -35,7 +35,14 @@ HEAD = 0.8
 
 
 class Lines:
-    """The steps beside a head, at one centre."""
+    """The steps beside a head, at one centre.
+
+    With p a column of the head and l the last one, row p and column l of a matrix hold what p adds:
+
+        far      M_lp / sqrt(2 lam)              fall, less far' d_P, is R / sqrt(2 lam)
+        drag     K_pl + M_ll M_lp / lam          pull + M_Pl . rest_P / lam - drag' d_P is b
+        squares  M_pl^2 / lam                    own + their sum is 2 a
+    """
 
     def __init__(self, centre: Centre) -> None:
         self.centre = centre
