@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+HEAD = 0.8
+"""Of the reach, the most that the step on all columns but one takes."""
+
 SHORTER = 1.0 - 2.0**-40
 """Takes more off a step than its rounding can add."""
 
@@ -69,6 +72,19 @@ class Centre:
     def bounds(self, sets: Int[Array, "r batch"]) -> Float64[Array, "batch"]:
         """The bound for T = sets[:, t]; NaN proves nothing."""
         return self.floor - self.head(sets, 1.0).cost
+
+    def beside(self, sets: Int[Array, "r batch"], place: int) -> Float64[Array, "batch"]:
+        """The same by the step on all columns but one and the best step of that one beside it."""
+        l, P = sets[place], np.delete(sets, place, axis=0)
+        head, lam = self.head(P, HEAD), self.lam
+        own, across = self.M[l, l], self.M[P, l]
+        rest = self.v[l] - (self.M[l, P] * head.d).sum(axis=0)
+        b = (own * rest + (across * head.rest).sum(axis=0)) / lam
+        b -= self.h[l] + (self.K[P, l] * head.d).sum(axis=0)
+        a = (own * own + (across * across).sum(axis=0)) / lam + self.K[l, l]  # twice it
+        most = (self.reach - head.length) / self.length[l] * SHORTER
+        d = np.minimum(np.maximum(b / a, -most), most)
+        return self.floor - head.cost - rest * rest / (2.0 * lam) + d * (b - 0.5 * a * d)
 
     def head(self, sets: Int[Array, "q batch"], share: float) -> Head:
         """The step on T alone, which takes at most a share of the reach.

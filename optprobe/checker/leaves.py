@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-MOST, DEEPEST = 2**33, 6
-"""Supports of a filtered leaf, and the columns that they add, past which it is refused unread."""
+DEEPEST = 6
+"""Columns that the supports of a filtered leaf add, past which it is refused unread."""
 
 
 @dataclass
@@ -108,10 +108,8 @@ def check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
     node = Node(node.number, tuple(forced.tolist()), free, node.remaining + len(back))
     r = min(node.remaining, len(free))
     supports = math.comb(len(free), r)
-    if supports > MOST or r > DEEPEST:
-        raise RefusedError(
-            f"{name_of(node, tree, 'filtered')}: {supports} supports, too many to bound one by one"
-        )
+    if r > DEEPEST:
+        raise RefusedError(f"{name_of(node, tree, 'filtered')}: {r} columns to add, too many")
     centres = [tree.centres.at(i, free, r) for i in range(first, last)]
 
     def bound(places: Int[Array, "r"]) -> float:

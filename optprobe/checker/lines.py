@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optprobe.checker.centre import SHORTER, Centre
+from optprobe.checker.centre import HEAD, SHORTER, Centre
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -29,9 +29,6 @@ Array = np.ndarray
 
 BLOCK = 2**14
 """Supports bounded at once: their arrays stay in the cache."""
-
-HEAD = 0.8
-"""Of the reach, the most that d_P takes."""
 
 
 class Lines:
@@ -60,7 +57,7 @@ class Lines:
         parts: list[Array] = []
         held = 0
         for heads in _heads(len(self.centre.v), r):
-            beside = Beside(self, heads)
+            beside = Beside(self, heads, int(heads[-1].min()) + 1)
             for part in beside.slices():
                 left = ~(beside.bounds(part) >= lower)
                 if not left.any():
@@ -80,13 +77,14 @@ class Beside:
 
     Args:
         lines: of the centre.
-        heads: their columns; what comes after the first of the last ones is bounded for all.
+        heads: their columns.
+        after: the first of the columns that are bounded beside them.
     """
 
-    def __init__(self, lines: Lines, heads: Int[Array, "q batch"]) -> None:
+    def __init__(self, lines: Lines, heads: Int[Array, "q batch"], after: int) -> None:
         at, lam = lines.centre, lines.centre.lam
-        self.after = int(heads[-1].min()) + 1
-        last, count = slice(self.after, None), heads.shape[1]
+        self.after = after
+        last, count = slice(after, None), heads.shape[1]
         self._lines, self._head = lines, at.head(heads, HEAD)
         self._lead = heads[0]
         others, place = np.unique(heads[1:], return_inverse=True)

@@ -22,15 +22,9 @@ from optprobe.support import Fits, fit_supports, signed
 
 Array = np.ndarray
 
-MOST = {2: 2**22, 3: 2**31}
-"""Supports of a node, by the columns to add, past which it is branched on instead of filtered: the
-pairs and triples of a whole layer are within it. To add one column, fits take no longer."""
-
-CHAIN = 2**25
-"""Supports of a node that is split into nodes for the filter, at most."""
-
-FOLLOWED, SHARE = 30000, 64
-"""Supports that the first centre may leave: so many, or one of so many, or four times the last."""
+LARGEST = 6
+"""Columns to add past which a node is branched on instead of filtered. To add one column, fits take
+no longer."""
 
 LISTED, MOST_LISTED = 300, 300_000
 """Bounds on how many supports the last centre may leave. Between them it is what could be fitted in
@@ -45,8 +39,8 @@ CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
 
-LOADING, TRIPLE, NUMBER = 0.3, 2.5e-7, 1e-8
-"""Seconds, about: to load the compiled loops; to bound a triple by NumPy; for a number that a batch
+LOADING, SUPPORT, NUMBER = 0.3, 2.5e-7, 1e-8
+"""Seconds, about: to load the compiled loops; to bound a support by NumPy; for a number that a batch
 of fits reads. A search that would take less than the first goes without them."""
 
 MOST_BYTES = 2**31
@@ -55,6 +49,13 @@ times over."""
 
 LOOKS = 64
 """Blocks of supports between two looks at the clock."""
+
+
+class Found(NamedTuple):
+    """Supports that have none of the columns in `hubs`."""
+
+    sets: Int[Array, "m r"]
+    hubs: Int[Array, "h"]
 
 
 class Filtered(NamedTuple):
@@ -153,14 +154,8 @@ class Filter:
 
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
-        if not self.serves or size not in MOST:
-            return False
         held = 8 * members * len(self.rows.w)
-        return held <= MOST_BYTES and math.comb(members, size) <= MOST[size]
-
-    def chains(self, members: int, size: int) -> bool:
-        """Whether all those nodes that a node is split into are quickly filtered."""
-        return self.serves and size - 1 == max(MOST) and math.comb(members, size) <= CHAIN
+        return self.serves and 2 <= size <= LARGEST and held <= MOST_BYTES
 
     def __call__(
         self,
@@ -188,10 +183,10 @@ class Filter:
         f = len(members)
         child = CHILD + CHILD_NUMBER * f * f * free.shape[1]
         most = min(max(LISTED, int(f * child)), MOST_LISTED)
-        followed = max(FOLLOWED, math.comb(f, size) // SHARE, 4 * most)
-        left = self._left(first, f, size, cutoff, followed)
-        if left is None:
-            return Filtered(points, None, NO_COLUMNS)
+        found = self._left(first, f, size, cutoff)
+        if found is None or len(found.hubs):
+            return Filtered(points, None, NO_COLUMNS if found is None else found.hubs)
+        left = found.sets
         while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
             centre = self.centres.centre_of(forced, free, left)
             fewer = left[centre.below(left.T, lam, cutoff)]
@@ -203,24 +198,18 @@ class Filter:
             return Filtered(points, left, NO_COLUMNS)
         return Filtered(points, None, _hubs(left, f, most, child))
 
-    def _left(
-        self, first: Centre, f: int, size: int, cutoff: float, most: int
-    ) -> Int[Array, "m r"] | None:
-        """What the first centre leaves; None if that is more than `most`, or time ran out."""
-        lam = self.rows.lam
-        if size == 3 and self.compiled.worth(TRIPLE * math.comb(f, 3)):
-            from optprobe.engine import triples
+    def _left(self, first: Centre, f: int, size: int, cutoff: float) -> Found | None:
+        """What the first centre leaves; None if time ran out."""
+        if self.compiled.worth(SUPPORT * math.comb(f, size)):
+            from optprobe.engine.pairs import above
 
-            return triples.triples_below(first.at, lam, cutoff, most, self.stop)
+            return above(first.at, size, self.rows.lam, cutoff, self.stop)
         kept: list[Array] = []
-        count = 0
         for number, part in enumerate(subsets(f, size)):
-            kept.append(part[:, first.below(part, lam, cutoff)].T)
-            count += len(kept[-1])
-            late = number % LOOKS == LOOKS - 1 and self.stop()
-            if late or count > most:
+            kept.append(part[:, first.below(part, self.rows.lam, cutoff)].T)
+            if number % LOOKS == LOOKS - 1 and self.stop():
                 return None
-        return np.concatenate([np.empty((0, size), np.int64), *kept])
+        return Found(np.concatenate([np.empty((0, size), np.int64), *kept]), NO_COLUMNS)
 
     def _columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
         """Columns in float64, from those fetched last where they hold them all."""

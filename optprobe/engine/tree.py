@@ -259,9 +259,6 @@ class Search:
             return [after]
         if len(hubs):
             return self.chain(after, members, at, hubs)
-        if near < FAR and self.filter.chains(len(members), size):
-            order = members[np.lexsort((-at.gain[members], -np.abs(at.beta[members])))]
-            return self.chain(after, members, at, order)
         return self.branch(after, free, relaxed.beta[i], value, gain)
 
     def leaf(

@@ -1,0 +1,307 @@
+"""Supports of a filtered node bounded by sums over their pairs, and a list of what that leaves.
+
+With one step d_p per column, |d_p| L_p <= e / r, the step on a support T of r columns is in reach,
+and it costs (notation of `filter`)
+
+    C(T) = sum_{p in T} [ (u_p - sum_{q in T, q != p} A_pq)^2 / (2 lam) + K_pp d_p^2 / 2 + h_p d_p ]
+           + sum_{p < q} K_pq d_p d_q,      u_p = v_p - M_pp d_p,   A_pq = M_pq d_q
+
+By (sum_q A_pq)^2 <= (r - 1) sum_q A_pq^2 that is at most a sum over the pairs of T:
+
+    C(T) <= sum_{p < q in T} E_pq,    E_pq = J_pq + (s_p + s_q) / (r - 1)
+    s_p = u_p^2 / (2 lam) + K_pp d_p^2 / 2 + h_p d_p
+    J_pq = K_pq d_p d_q - (u_p A_pq + u_q A_qp) / lam + (r - 1) (A_pq^2 + A_qp^2) / (2 lam)
+
+d_p is the step that is best for p alone. Most columns are nearly orthogonal, and the sum is close.
+
+A set of m + 1 columns whose sum exceeds x has one of m columns, without the one that adds least,
+whose sum exceeds x (m - 1) / (m + 1): every pair lies in m - 1 of its subsets of m columns, so that
+these have that share of the sum on average. So the sets are found from pairs upwards, without
+meeting the others: a few columns aside, of the 2 x 10^11 quadruples of a whole layer some 10^6 are
+met.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numba
+import numpy as np
+from jaxtyping import Float64, Int
+
+from optprobe.engine.damping import REACH
+from optprobe.engine.filter import Quadratic, elimination
+from optprobe.engine.leaves import Found
+from optprobe.threads import in_threads
+
+Array = np.ndarray
+
+WORK, MOST_LISTED = 2**29, 2**25
+"""Sums of a level, and sets that the last level lists, past which columns are set aside."""
+
+SAMPLED = 2048
+"""Sets whose extensions tell about those of all."""
+
+MANY = 32
+"""Supports of a set and a further column past which they are bounded along the line first."""
+
+PART = 2**13
+"""Sets that are found at once."""
+
+LOWERED = 1.0 - 1e-9
+"""Times this, what is needed is exceeded whatever rounding does to the sums."""
+
+
+def pair_costs(at: Quadratic, lam: float, size: int) -> Float64[Array, "f f"]:
+    """E for supports of `size` columns; -infinity on the diagonal."""
+    own, bend, live = np.diag(at.M), np.diag(at.K), at.reach > 0.0
+    d = (own * at.v - lam * at.h) / np.where(live, own * own + lam * bend, 1.0)
+    most = REACH / size / np.where(live, at.reach, np.inf)
+    d = np.clip(d, -most, most)
+    u = at.v - own * d
+    single = u * u / (2.0 * lam) + d * (0.5 * bend * d + at.h)
+    A = at.M * d
+    E = (((size - 1) / (2.0 * lam)) * A - (u / lam)[:, None]) * A
+    E += E.T.copy()
+    E += at.K * d * d[:, None]
+    E += single / (size - 1)
+    E += (single / (size - 1))[:, None]
+    np.fill_diagonal(E, -np.inf)
+    return E
+
+
+def above(
+    at: Quadratic,
+    size: int,
+    lam: float,
+    cutoff: float,
+    stop: Callable[[], bool],
+) -> Found | None:
+    """Every support whose pairs cost too much for the cutoff, and whose own step does too.
+
+    None if told to stop.
+    """
+    E = pair_costs(at, lam, size)
+    need, pairs = (at.value - cutoff) * LOWERED, math.comb(size, 2)
+    sets = np.argwhere(np.triu(E > need / pairs, 1)).astype(np.int32)
+    lines = (*elimination(at, lam), at.v, at.h, at.reach, np.diag(at.M).copy(), 0.5 * np.diag(at.K))
+    step = (at.M, np.ascontiguousarray(at.M.T), at.K, lines, at.value, lam, cutoff)
+    hubs: list[int] = []
+    for level in range(3, size + 1):
+        last = level == size
+        most = MOST_LISTED if last else WORK // len(E)
+        bar = need * math.comb(level, 2) / pairs
+        sample = _longer(E, sets[:: 1 + len(sets) // SAMPLED], bar, None, stop)
+        if sample is None:
+            return None
+        more = _many(sample, len(E), most * min(1.0, SAMPLED / max(1, len(sets))))
+        hubs += more
+        if more:
+            sets = sets[~np.isin(sets, more).any(axis=1)]
+            E = E.copy()
+            E[more] = E[:, more] = -np.inf
+        found = _longer(E, sets, bar, step if last else None, stop)
+        if found is None:
+            return None
+        sets = found
+    return Found(sets.astype(np.int64), np.array(hubs, np.int64))
+
+
+def _many(sets: Int[Array, "m q"], f: int, most: float) -> list[int]:
+    """Columns without which no more than `most` sets are left: one after another, that of most."""
+    hubs: list[int] = []
+    count = np.bincount(sets.ravel(), minlength=f)
+    while len(sets) > most:
+        hubs.append(int(count.argmax()))
+        has = (sets == hubs[-1]).any(axis=1)
+        count -= np.bincount(sets[has].ravel(), minlength=f)
+        sets = sets[~has]
+    return hubs
+
+
+def _longer(E, sets, bar, step, stop):
+    """The sets of one more column whose pairs sum to more than `bar`."""
+    q = sets.shape[1]
+    parts = max(1, len(sets) // 64)
+
+    def work(first: int) -> Array | None:
+        mine = sets[first::parts]
+        done, found = 0, []
+        while done < len(mine):
+            if stop():
+                return None
+            out = np.empty((PART, q + 1), np.int32)
+            if step is None:
+                done, held = _extend(E, mine, done, bar, out)
+            else:
+                done, held = _extend_last(E, mine, done, bar, step, out)
+            found.append(out[:held])
+        return np.concatenate([np.empty((0, q + 1), np.int32), *found])
+
+    found = in_threads(work, range(parts))
+    if any(part is None for part in found):
+        return None
+    return np.concatenate([np.empty((0, q + 1), np.int32), *(p for p in found if p is not None)])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _extend(E, sets, start, bar, out):  # type: ignore
+    """Fill `out` with the sets of one more column; the set to go on with, and how many there are."""
+    held, f, q = 0, E.shape[0], sets.shape[1]
+    line, T = np.empty(f), np.empty(q + 1, np.int64)
+    for b in range(start, len(sets)):
+        if held + f > len(out):
+            return b, held
+        rest = bar - _sums(E, sets[b], line)
+        for l in range(f):
+            if line[l] > rest and _least(E, sets[b], l, T):
+                out[held] = T
+                held += 1
+    return len(sets), held
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _extend_last(E, sets, start, bar, at, out):  # type: ignore
+    """`_extend`, less the supports that their own step proves out."""
+    M, turned, K, lines, value, lam, cutoff = at
+    held, f, q = 0, E.shape[0], sets.shape[1]
+    line, bound, work = np.empty(f), np.empty(f), np.empty((3, f))
+    A, d = np.empty((q + 1, q + 1)), np.empty(q + 1)
+    T, sorted = np.empty((2, q + 1), np.int64)
+    for b in range(start, len(sets)):
+        if held + f > len(out):
+            return b, held
+        rest = bar - _sums(E, sets[b], line)
+        hits = 0
+        for l in range(f):
+            hits += line[l] > rest
+        if hits == 0:
+            continue
+        T[:q] = sets[b]
+        many = hits > MANY
+        if many:
+            _beside(at, T[:q], A, d, work, bound)
+        for l in range(f):
+            if line[l] > rest and not (many and bound[l] >= cutoff):
+                T[q] = l
+                if not value - _cost(at, T, A, d, 1.0) >= cutoff and _least(E, T[:q], l, sorted):
+                    out[held] = sorted
+                    held += 1
+    return len(sets), held
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _sums(E, columns, line):  # type: ignore
+    """line_l = sum_p E_pl over the columns of a set; returns the sum over its pairs."""
+    total = 0.0
+    line[:] = E[columns[0]]
+    for p in range(1, len(columns)):
+        row = E[columns[p]]
+        for q in range(p):
+            total += row[columns[q]]
+        for l in range(len(line)):
+            line[l] += row[l]
+    return total
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _least(E, columns, last, T):  # type: ignore
+    """Whether the last column adds less to the sum than any of the set, or as much and is first.
+
+    The sums are taken in the order of the columns: the same, whichever comes last.
+    """
+    place = len(columns)
+    while place > 0 and columns[place - 1] > last:
+        T[place] = columns[place - 1]
+        place -= 1
+    T[place] = last
+    T[:place] = columns[:place]
+    least, at = np.inf, -1
+    for p in range(len(T)):
+        row, sum = E[T[p]], 0.0
+        for q in range(len(T)):
+            if q != p:
+                sum += row[T[q]]
+        if sum < least:
+            least, at = sum, p
+    return at == place
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _cost(at, T, A, d, share):  # type: ignore
+    """`filter.costs` of one support at a step that takes a share of the reach; d is left behind."""
+    M, turned, K, lines, value, lam, cutoff = at
+    pivot, target, v, h, reach, own, curve = lines
+    r = len(T)
+    last = T[r - 1]
+    for p in range(r - 1):
+        row = M[T[p]]
+        for q in range(r):
+            A[p, q] = row[T[q]]
+        A[r - 1, p] = turned[T[p], last]
+        A[p, p] = pivot[T[p]]
+        d[p] = target[T[p]]
+    A[r - 1, r - 1], d[r - 1] = pivot[last], target[last]
+    for p in range(r):
+        for j in range(p + 1, r):
+            factor = A[j, p] / A[p, p]
+            for k in range(p + 1, r):
+                A[j, k] -= factor * A[p, k]
+            d[j] -= factor * d[p]
+    length = 0.0
+    for p in range(r - 1, -1, -1):
+        for k in range(p + 1, r):
+            d[p] -= A[p, k] * d[k]
+        d[p] /= A[p, p]
+        length += abs(d[p]) * reach[T[p]]
+    shrunk = min(1.0, share * REACH / length)
+    for p in range(r):
+        d[p] *= shrunk
+    cost = 0.0
+    for p in range(r):
+        rest, bent = v[T[p]], h[T[p]] + curve[T[p]] * d[p]
+        for q in range(r):
+            rest -= (M[T[p], T[q]] if p < r - 1 else turned[T[q], last]) * d[q]
+        for q in range(p):
+            bent += K[T[q], T[p]] * d[q]
+        cost += rest * rest * (0.5 / lam) + d[p] * bent
+    return cost
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _beside(at, P, A, d, work, bound):  # type: ignore
+    """Bounds of the supports P + l for every column l, at the step of P and the best one of l.
+
+    d_l = b / (2 a),   a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
+                       b = (M_ll R + M_Pl . rest_P) / lam - h_l - K_lP . d_P
+    cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,   R = v_l - M_lP . d_P
+    """
+    M, turned, K, lines, value, lam, cutoff = at
+    pivot, target, v, h, reach, own, curve = lines
+    q, f = len(P), len(v)
+    low = value - _cost(at, P, A[:q, :q], d[:q], 0.8)
+    left = REACH
+    R, b, a = work
+    for l in range(f):
+        R[l], b[l], a[l] = v[l], -h[l], own[l] * own[l]
+    for p in range(q):
+        rest = v[P[p]]
+        for k in range(q):
+            rest -= M[P[p], P[k]] * d[k]
+        rest /= lam
+        step, right, under, bent = d[p], M[P[p]], turned[P[p]], K[P[p]]
+        left -= abs(step) * reach[P[p]]
+        for l in range(f):
+            R[l] -= under[l] * step
+            b[l] += right[l] * rest - bent[l] * step
+            a[l] += right[l] * right[l]
+    half = 0.5 / lam
+    for l in range(f):
+        e = b[l] + 2.0 * half * own[l] * R[l]
+        c = half * a[l] + curve[l]
+        far = left / max(reach[l], 1e-300)
+        t = 0.5 * e / c
+        t = t if t < far else far
+        t = t if t > -far else -far
+        bound[l] = low - half * R[l] * R[l] + t * (e - c * t)
