@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from instances import brute_force, random_problem, random_targets
-from nodes import Node, bracket, node
+from nodes import Node, bracket, dual_value, moved, node
 
 from optprobe import Limits, Problem, Status, solve
 from optprobe.certificate import Kind
@@ -32,14 +32,10 @@ LOSSES = ("logistic", "squared_hinge", "squared_error")
 def explicit(at: Node, T: np.ndarray, d: np.ndarray, omega: np.ndarray) -> tuple[float, float]:
     """Dual value of a + delta for the support S + T, and how far it is from being a dual point."""
     rows = at.rows
-    G = filter.directions(at.forced, at.free, rows.w * omega, filter.limits(rows).clip)
-    a = at.point - omega * rows.y * (d @ G[T])
+    a = moved(at, T, d, omega)
     outside = max(rows.loss.lower - a.min(), a.max() - rows.loss.upper, 0.0)
     residual = abs((rows.w * a) @ rows.y)
-    support = np.concatenate([at.forced, at.free[T]])
-    v = support @ (rows.w * a * rows.y)
-    entropy = rows.loss.conjugate(np.clip(a, rows.loss.lower, rows.loss.upper)) @ rows.w
-    return float(entropy - v @ v / (2.0 * rows.lam)), float(max(outside, residual))
+    return dual_value(at, T, a), float(max(outside, residual))
 
 
 def faults(seeds: range, name: str) -> tuple[int, int]:
