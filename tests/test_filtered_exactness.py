@@ -114,6 +114,17 @@ def fault(problem: Problem, checked: bool) -> str:
     return ""
 
 
+def searched(seed: int, loss: str, checked: bool) -> str:
+    """The fault of a problem that is searched in its own way."""
+    problem = corner(seed, loss)
+    with pytest.MonkeyPatch.context() as patch:
+        for (module, name), value in (COMMON | WAYS[seed % len(WAYS)]).items():
+            patch.setattr(module, name, value)
+        if seed % 7:
+            poor_start(problem, patch)
+        return fault(problem, checked)
+
+
 @pytest.mark.parametrize(
     ("loss", "chunk"), [(loss, chunk) for loss, many in CHUNKS.items() for chunk in range(many)]
 )
@@ -123,15 +134,15 @@ def test_filtered_searches_find_the_optimum(
     count = acting(monkeypatch)
     wrong: dict[int, str] = {}
     for seed in range(CHUNK * chunk, CHUNK * (chunk + 1)):
-        problem = corner(seed, loss)
-        with pytest.MonkeyPatch.context() as patch:
-            for (module, name), value in (COMMON | WAYS[seed % len(WAYS)]).items():
-                patch.setattr(module, name, value)
-            if seed % 7:
-                poor_start(problem, patch)
-            found = fault(problem, checked=seed % 11 == 0)
+        found = searched(seed, loss, checked=seed % 11 == 0)
         if found:
             wrong[seed] = found
     assert wrong == {}
     for part, least in ACTING[loss].items():
         assert count[part] >= least, part
+
+
+@pytest.mark.parametrize("seed", [10137, 10532])
+def test_the_only_support_of_a_filtered_node_may_be_bounded(seed: int) -> None:
+    """Fewer free columns than may be added: one support, which no fit need list."""
+    assert searched(seed, "squared_hinge", checked=True) == ""
