@@ -55,6 +55,33 @@ def node(seed: int, name: str) -> Node:
     return Node(rows, forced, free, y * (offset + theta[:-1] @ forced + theta[-1]))
 
 
+def crowded(seed: int, name: str) -> Node:
+    """Few rows that can move, and on all of them a forced column beyond where it is clipped."""
+    rng = np.random.default_rng(seed)
+    n = 40
+    moves = np.arange(n) < 6
+    y = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
+    forced = np.where(moves, 1.0 + rng.random(n), rng.standard_normal(n))
+    loss: Loss = Logistic() if name == "logistic" else SquaredHinge()
+    margin = np.where(moves, rng.uniform(-1.0, 1.0, n), 60.0)
+    rows = Rows(y, np.full(n, 1.0 / n), loss, float(10.0 ** rng.uniform(-3, -0.5)))
+    return Node(rows, forced[None], rng.standard_normal((5, n)), margin)
+
+
+def moved(at: Node, T: np.ndarray, d: np.ndarray, omega: np.ndarray) -> np.ndarray:
+    """a + delta, the dual point of the step d on the free columns T."""
+    G = filter.directions(at.forced, at.free, at.rows.w * omega, filter.limits(at.rows).clip)
+    return at.point - omega * at.rows.y * (d @ G[T])
+
+
+def dual_value(at: Node, T: np.ndarray, a: np.ndarray) -> float:
+    """sum w H(a) - ||X_ST' (w a y)||^2 / (2 lam)."""
+    rows = at.rows
+    v = np.concatenate([at.forced, at.free[T]]) @ (rows.w * a * rows.y)
+    entropy = rows.loss.conjugate(np.clip(a, rows.loss.lower, rows.loss.upper)) @ rows.w
+    return float(entropy - v @ v / (2.0 * rows.lam))
+
+
 def bracket(at: filter.Quadratic, T: np.ndarray, d: np.ndarray, lam: float) -> float:
     """||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d."""
     block = np.ix_(T, T)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from instances import brute_force, random_problem, random_targets
-from nodes import Node, bracket, node
+from nodes import Node, bracket, dual_value, moved, node
 
 from optprobe import Limits, Problem, Status, solve
 from optprobe.certificate import Kind
@@ -32,14 +32,10 @@ LOSSES = ("logistic", "squared_hinge", "squared_error")
 def explicit(at: Node, T: np.ndarray, d: np.ndarray, omega: np.ndarray) -> tuple[float, float]:
     """Dual value of a + delta for the support S + T, and how far it is from being a dual point."""
     rows = at.rows
-    G = filter.directions(at.forced, at.free, rows.w * omega, filter.limits(rows).clip)
-    a = at.point - omega * rows.y * (d @ G[T])
+    a = moved(at, T, d, omega)
     outside = max(rows.loss.lower - a.min(), a.max() - rows.loss.upper, 0.0)
     residual = abs((rows.w * a) @ rows.y)
-    support = np.concatenate([at.forced, at.free[T]])
-    v = support @ (rows.w * a * rows.y)
-    entropy = rows.loss.conjugate(np.clip(a, rows.loss.lower, rows.loss.upper)) @ rows.w
-    return float(entropy - v @ v / (2.0 * rows.lam)), float(max(outside, residual))
+    return dual_value(at, T, a), float(max(outside, residual))
 
 
 def faults(seeds: range, name: str) -> tuple[int, int]:
@@ -86,6 +82,18 @@ def altered(change: Callable[[filter.Quadratic], filter.Quadratic]) -> tuple[str
     return "quadratic", quadratic
 
 
+def another_kappa() -> tuple[str, Any]:
+    """The quadratic of directions that are clipped farther out than the proof says."""
+    honest, narrow = filter.quadratic, filter.limits
+
+    def quadratic(*given: Any) -> filter.Quadratic:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(filter, "limits", lambda rows: narrow(rows)._replace(clip=2.0))
+            return honest(*given)
+
+    return "quadratic", quadratic
+
+
 BOXED = LOSSES[:2]
 BROKEN = {
     "psi = 1": (
@@ -99,6 +107,7 @@ BROKEN = {
     "omega = 2": (with_moves(lambda at, a: at._replace(omega=np.full_like(a, 2.0))), BOXED[1:]),
     "c 5 % too small": (with_moves(lambda at, _: at._replace(bend=0.95 * at.bend)), LOSSES),
     "slope of the wrong sign": (with_moves(lambda at, _: at._replace(slope=-at.slope)), LOSSES),
+    "another kappa": (another_kappa(), BOXED),
     "half the length": (altered(lambda at: at._replace(reach=at.reach / 2)), BOXED),
     "h of the wrong sign": (altered(lambda at: at._replace(h=-at.h)), LOSSES),
     "K left out": (altered(lambda at: at._replace(K=0.0 * at.K)), LOSSES),
@@ -343,6 +352,7 @@ def test_the_checker_bounds_what_the_engine_bounds(loss: str) -> None:
         bounds = at.bounds(subsets)
         expected = made.value - filter.costs(made, subsets, 1e-2)
         assert bounds == pytest.approx(expected, abs=1e-8 * rows.spread * rows.size)
+        assert (bounds >= expected).all()  # what the engine prunes, the checker covers
         supports = np.column_stack([np.tile(forced, (subsets.shape[1], 1)), free[subsets.T]])
         fits = fit_supports(signed(Z, rows), supports.astype(int), rows)
         assert (bounds <= fits.primal).all()

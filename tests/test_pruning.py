@@ -61,7 +61,7 @@ def test_what_is_pruned_would_be_pruned(seed: int) -> None:
     cutoff = float(np.median(exact.primal))
     found = pruning.prune(block, supports, rows, expansion(block, forced, rows), cutoff)
     pruned = found.dual > cutoff
-    assert (exact.primal[pruned] > cutoff).all()
+    assert (exact.primal[pruned] > cutoff * (1.0 - 1e-12)).all()  # the cutoff is one of them
     if seed % 5 != 2 and seed % 3:  # where Newton without halved steps gets there
         assert pruned.sum() > 0.8 * (exact.primal > cutoff * 1.01).sum()
 

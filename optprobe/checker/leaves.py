@@ -149,7 +149,7 @@ def _listed(
         if supports.shape[1] == tree.k:
             found = members.contains(supports)
         else:  # F has run out: one support, covered by any fit that holds it
-            inside = np.isin(listed[good], supports[0]).sum(axis=1)
+            inside = np.isin(listed[good], supports[:1]).sum(axis=1)  # none: it is bounded
             found = np.array([(inside == supports.shape[1]).any()] * len(places), bool)
         if not found.all():
             worst = int(np.argmin(found))

@@ -19,6 +19,11 @@ P(U) >= sum w H(a + delta) - ||X_U' (w (a + delta) y)||^2 / (2 lam) the sum over
 over S + T; X_S' (w delta y) = -X_S' Omega G d = 0 and X_T' (w delta y) = -M_TT d; and
 H(a + delta) >= H(a) + H'(a) delta - c s^2 / 2, sum w H'(a) delta = -h' d, sum w c s^2 = d' K d.
 
+Where few rows can move, clipped columns of S may repeat the intercept on all of them; no C is exact
+then. With q_k = max_j |B_k' Omega G_j| / L_j the condition is off by rho = e q_0 at most. To repair
+it moves every v_j by rho max |x_ij| and lowers the entropy by 64 rho at most (sum w |y| rho for
+squared error), and X_s' (w delta y) is e q_s at most instead of 0: D0 is charged for all of it.
+
 The centre need not be stationary. One that has an offset, coefficients on F, serves all T at once
 best: at the fit on S alone the step to the fit on S + T is long. Any d is valid; the one taken
 solves (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T / M_jj, scaled into reach. Without the clip
@@ -45,6 +50,9 @@ Array = np.ndarray
 
 DEAD = 1e-3
 """A direction that is shorter than this times kappa is left out: its column nearly repeats S."""
+
+MOST_ADDED = 3
+"""Columns that a support of a filtered node adds, at most."""
 
 SLICE = 256
 """Columns from which a product is split between processors."""
@@ -100,14 +108,31 @@ def quadratic(
     size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
     worst = size * (size + reach * peak * weight.sum()) / rows.lam
     noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
+    length = np.abs(G).max(axis=1)
+    left = residual(forced, G, length, weight)
+    slip = reach * (left[0] * peak + left.max())
+    noise += (len(forced) + MOST_ADDED) * slip * (2.0 * size + slip) / (2.0 * rows.lam)
+    noise += 64.0 * reach * left[0] * rows.size
     return Quadratic(
         value - noise,
         free @ u,
         M,
         products(G * (w * bend), G),
         G @ (weight * y * slope),
-        np.abs(G).max(axis=1) * (REACH / reach),
+        length * (REACH / reach),
     )
+
+
+def residual(
+    forced: Float64[Array, "s n"],
+    G: Float64[Array, "f n"],
+    length: Float64[Array, "f"],
+    weight: Float64[Array, "n"],
+) -> Float64[Array, "s1"]:
+    """max_j |B' Omega G_j| / L_j, of the intercept and every forced column; 0 for an exact C."""
+    plain = np.concatenate([np.ones((1, forced.shape[1])), forced]) * weight
+    apart = np.abs(plain @ G.T) / np.where(length > 0.0, length, 1.0)
+    return apart.max(axis=1, initial=0.0)
 
 
 def directions(
