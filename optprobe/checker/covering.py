@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optprobe.checker.centre import Centre
+from optprobe.checker.form import RefusedError
 from optprobe.checker.lines import Lines
 from optprobe.checker.pairs import Pairs
 
@@ -20,27 +21,50 @@ Array = np.ndarray
 ALONG = 2**25
 """Supports up to which all are bounded along lines: past it, few of them are met at all."""
 
+MOST = 2**24
+"""Supports that a centre may leave, past which a node is refused."""
 
-def uncovered(centres: list[Centre], r: int, lower: float) -> Iterator[Int[Array, "batch r"]]:
-    """Positions of the r-subsets whose bound reaches `lower` at no centre, in blocks.
+
+def uncovered(
+    centres: list[Callable[[Int[Array, "u"]], Centre]], f: int, r: int, lower: float
+) -> Int[Array, "batch r"]:
+    """The r-subsets of f free columns whose bound reaches `lower` at no centre.
 
     Along lines and by sums over pairs at the first centre, then one by one at each.
+
+    Args:
+        centres: make the centre over some of the free columns.
+        f, r: how many columns are free, and of these in a support.
+        lower: what a bound must reach.
 
     Raises:
         RefusedError: there are too many to bound.
     """
-    first, f = centres[0], len(centres[0].v)
-    pairs = Pairs(first, r) if r > 1 else None
-    if pairs is None:
-        blocks = iter((np.arange(f)[None],))
-    elif math.comb(f, r) <= ALONG:
-        blocks = Lines(first).left(r, lower)
-    else:
-        blocks = pairs.left(lower)
-    for sets in blocks:
-        left = sets if pairs is None else sets[:, pairs.exceed(sets, lower)]
-        for centre in centres:
-            left = left[:, ~(centre.bounds(left) >= lower)]
-        for place in range(r if r > 1 else 0):
+    parts, held = [np.empty((r, 0), np.int64)], 0
+    for sets in _left(centres[0](np.arange(f)), r, lower):
+        parts.append(sets)
+        held += sets.shape[1]
+        if held > MOST:
+            raise RefusedError(f"the first centre of a filtered node leaves more than {MOST}")
+    left = np.concatenate(parts, axis=1)
+    for centre in centres[1:]:
+        used, place = np.unique(left, return_inverse=True)
+        bounds = centre(used).bounds(place.reshape(left.shape))
+        left = left[:, ~(bounds >= lower)]
+    return left.T
+
+
+def _left(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
+    """What the first centre leaves, in blocks."""
+    f = len(first.v)
+    if r == 1:
+        yield np.flatnonzero(~(first.bounds(np.arange(f)[None]) >= lower))[None]
+        return
+    pairs = Pairs(first, r)
+    few = math.comb(f, r) <= ALONG
+    for sets in Lines(first).left(r, lower) if few else pairs.left(lower):
+        left = sets[:, pairs.exceed(sets, lower)]
+        left = left[:, ~(first.bounds(left) >= lower)]
+        for place in range(r):
             left = left[:, ~(first.beside(left, place) >= lower)]
-        yield left.T
+        yield left

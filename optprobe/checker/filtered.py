@@ -28,6 +28,9 @@ Array = np.ndarray
 DEAD = 1e-3
 """A direction shorter than this times kappa is taken for zero."""
 
+FLAT = 1e-12
+"""So is one with M_jj less than this times kappa^2 sum w omega: its sign would be rounding's."""
+
 LEAST_RHO = 2.0**-80
 """The residual of the intercept condition is taken to be at least this."""
 
@@ -60,7 +63,7 @@ class Centres:
         point = duals(rows, a)
         a, u = a[0], point.u[0]
         moves = parabola(rows, a, reach)
-        weight, bend = rows.w * moves.omega, rows.w * moves.bend
+        weight, root = rows.w * moves.omega, np.sqrt(rows.w * moves.bend)
         steep = weight * moves.slope
         steep[rows.positives :] *= -1.0
         both = np.concatenate([forced, free])
@@ -84,12 +87,13 @@ class Centres:
             scaled = G * weight[part]
             against[0] += scaled.sum(axis=1)
             against[1:] += block @ scaled.T
-            K += (G * bend[part]) @ G.T
+            scaled = G * root[part]
+            K += scaled @ scaled.T
             h += G @ steep[part]
             v += block @ u[part]
             length = np.maximum(length, np.abs(G).max(axis=1))
         dead = length < DEAD * clip
-        dead |= ~(np.diag(against[one:]) > 0.0)
+        dead |= ~(np.diag(against[one:]) > FLAT * clip * clip * float(weight.sum()))
         against[:, dead], K[:, dead], K[dead], h[dead], length[dead] = 0.0, 0.0, 0.0, 0.0, 0.0
         residual = np.where(dead, 0.0, np.abs(against[:one]) / np.where(dead, 1.0, length))
         floor = _floor(

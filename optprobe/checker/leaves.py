@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from optprobe.checker.centre import Centre
 from optprobe.checker.covering import uncovered
 from optprobe.checker.filtered import Centres
 from optprobe.checker.form import RefusedError
@@ -110,15 +112,23 @@ def check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
     supports = math.comb(len(free), r)
     if r > DEEPEST:
         raise RefusedError(f"{name_of(node, tree, 'filtered')}: {r} columns to add, too many")
-    centres = [tree.centres.at(i, free, r) for i in range(first, last)]
+    centres = [partial(_centre, tree, i, free, r) for i in range(first, last)]
 
     def bound(places: Int[Array, "r"]) -> float:
-        return max(float(centre.bounds(places[:, None])[0]) for centre in centres)
+        every = np.arange(r)[:, None]
+        return max(float(centre(places).bounds(every)[0]) for centre in centres)
 
-    left = uncovered(centres, r, tree.lower)
-    fitted = _listed(node, "filtered", left, bound, tree)
+    left = uncovered(centres, len(free), r, tree.lower)
+    fitted = _listed(node, "filtered", iter((left,)), bound, tree)
     counts.fitted += fitted
     counts.screened += supports - fitted
+
+
+def _centre(
+    tree: Tree, number: int, free: Int[Array, "f"], r: int, used: Int[Array, "u"]
+) -> Centre:
+    """A centre over some of the free columns."""
+    return tree.centres.at(number, free[used], r)
 
 
 def _listed(

@@ -91,7 +91,7 @@ class Pairs:
         need, r = self.centre.floor - lower, self.r
         if not need >= 0.0 or not np.isfinite(self.slack):
             raise RefusedError("a filtered node's first centre does not reach the claimed lower")
-        sets = np.array(np.nonzero(np.triu(~(self.E <= need / math.comb(r, 2) - self.slack), 1)))
+        sets = np.array(np.nonzero(np.triu(~(need / math.comb(r, 2) - self.slack >= self.E), 1)))
         for level in range(3, r):
             bar = need * math.comb(level, 2) / math.comb(r, 2) - self.slack
             parts, held = [np.empty((level, 0), np.int64)], 0
@@ -111,7 +111,7 @@ class Pairs:
     ) -> Iterator[Int[Array, "q1 batch"]]:
         """The sets of one more column that exceed `bar`, each once; along long lines less those
         that are bounded by `lower`."""
-        f, q = len(self.E), len(sets)
+        f = len(self.E)
         step = max(1, BLOCK // max(1, f))
         if lower is not None:  # those that share all but their first column side by side
             degree = np.bincount(sets.ravel(), minlength=f)

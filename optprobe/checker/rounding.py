@@ -65,8 +65,8 @@ costs e eps, whatever T and d are. A direction with a small L_j is set to zero, 
     ||Omega||) and has the error eps_j = gamma(n + 32) size_j + rho max_i |x_ij|, the latter from 6.
     For j in S there is also e max_k |(x_j' Omega G)_k| / L_k, which would be 0 for an exact C. T
     then costs at most (2 size_j eps_j + eps_j^2) / (2 lam) more per column than is computed.
- 8. Curvature. c <= omega, and c has the error 2u: d' K d is computed with an error of
-    gamma(n + 8) e^2 A at most.
+ 8. Curvature. c <= omega, and c has the error 2u, its square root taken once more u, twice: d' K d
+    is computed with an error of gamma(n + 8) e^2 A at most.
  9. Slope. Let N = sum w size, size_i at least omega_i |H'(a_i)| and such that this product has the
     error 16 u size_i: then h has the error (16 u + gamma(n + 8)) N L_j. Where H' is one subtraction
     of float64 numbers, its relative error is u and size = omega |H'| will do. Logistic: H' =
@@ -78,6 +78,12 @@ costs e eps, whatever T and d are. A direction with a small L_j is set to zero, 
     the head. Their terms are of one sign at worst, and (|R| + |M_ll d|)^2 <= size_l^2 too: of
     what size_l allows for a step of length e, R holds the head's part and M_ll d that of l. Where
     R is taken apart once more, into v_l and the head's columns, the same sum of sizes bounds it.
+
+11. Sums over pairs. The numbers of section 7 to 9 bound every step; what is left is the evaluation
+    of E_pq from M, K, v, h and d as they are, some 20 operations, and of sums of at most r (r - 1)
+    / 2 <= 15 of them, in any order: each of these sums has an error of gamma(256) times r (r - 1) /
+    2 times the largest sum of absolute values of the terms of an E_pq. A sum is taken to exceed
+    what it should not if it does so by less than that.
 
 Together one number for all supports of the node, so their computed bounds need only be compared.
 

@@ -51,7 +51,10 @@ Array = np.ndarray
 DEAD = 1e-3
 """A direction that is shorter than this times kappa is left out: its column nearly repeats S."""
 
-MOST_ADDED = 3
+FLAT = 1e-12
+"""So is one with M_jj less than this times kappa^2 sum w omega: its sign would be rounding's."""
+
+MOST_ADDED = 6
 """Columns that a support of a filtered node adds, at most."""
 
 SLICE = 256
@@ -96,8 +99,9 @@ def quadratic(
     weight = w * omega
     G = directions(forced, free, weight, clip)
     M = products(free, G * weight)
-    G[np.diag(M) <= 0.0] = 0.0
-    M[:, np.diag(M) <= 0.0] = 0.0
+    flat = np.diag(M) <= FLAT * clip * clip * weight.sum()
+    G[flat] = 0.0
+    M[:, flat] = 0.0
     u = w * a * y
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
@@ -117,7 +121,7 @@ def quadratic(
         value - noise,
         free @ u,
         M,
-        products(G * (w * bend), G),
+        gram(G * np.sqrt(w * bend)),
         G @ (weight * y * slope),
         length * (REACH / reach),
     )
@@ -157,6 +161,25 @@ def products(A: Float64[Array, "f n"], B: Float64[Array, "g n"]) -> Float64[Arra
     step = max(SLICE, -(-len(A) // workers()))
     parts = [A[first : first + step] for first in range(0, len(A), step)]
     return np.concatenate(in_threads(lambda part: part @ B.T, parts))
+
+
+def gram(A: Float64[Array, "f n"]) -> Float64[Array, "f f"]:
+    """A A', the two halves of its diagonal beside what lies off it."""
+    half = len(A) // 2
+    if workers() == 1 or len(A) < 2 * SLICE:
+        return A @ A.T
+    out = np.empty((len(A), len(A)))
+
+    def work(diagonal: bool) -> None:
+        if diagonal:
+            for part in (slice(0, half), slice(half, None)):
+                out[part, part] = A[part] @ A[part].T
+        else:
+            out[:half, half:] = A[:half] @ A[half:].T
+            out[half:, :half] = out[:half, half:].T
+
+    in_threads(work, (True, False))
+    return out
 
 
 def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:

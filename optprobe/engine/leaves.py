@@ -14,17 +14,13 @@ from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, newton_start
-from optprobe.engine.filter import subsets
+from optprobe.engine.filter import MOST_ADDED, subsets
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
 from optprobe.rows import Rows
 from optprobe.support import Fits, fit_supports, signed
 
 Array = np.ndarray
-
-LARGEST = 6
-"""Columns to add past which a node is branched on instead of filtered. To add one column, fits take
-no longer."""
 
 LISTED, MOST_LISTED = 300, 300_000
 """Bounds on how many supports the last centre may leave. Between them it is what could be fitted in
@@ -40,8 +36,8 @@ CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
 kept if it leaves no more than this share of them."""
 
 LOADING, SUPPORT, NUMBER = 0.3, 2.5e-7, 1e-8
-"""Seconds, about: to load the compiled loops; to bound a support by NumPy; for a number that a batch
-of fits reads. A search that would take less than the first goes without them."""
+"""Seconds, about: to load the compiled loops; to bound a support by NumPy; for a number that a
+batch of fits reads. A search that would take less than the first goes without them."""
 
 MOST_BYTES = 2**31
 """Columns of a node in float64 past which it goes without the filter, which holds them several
@@ -155,7 +151,7 @@ class Filter:
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
         held = 8 * members * len(self.rows.w)
-        return self.serves and 2 <= size <= LARGEST and held <= MOST_BYTES
+        return self.serves and 2 <= size <= MOST_ADDED and held <= MOST_BYTES
 
     def __call__(
         self,

@@ -31,11 +31,15 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.engine.damping import REACH
-from optprobe.engine.filter import Quadratic, elimination
+from optprobe.engine.filter import Quadratic, costs, elimination
 from optprobe.engine.leaves import Found
 from optprobe.threads import in_threads
 
 Array = np.ndarray
+
+Step = tuple[Array, Array, Array, tuple[Array, ...], float, float, float]
+"""M, M', K, what `filter.elimination` makes, v, h, L and the diagonals of M and K / 2; D0, lam and
+the cutoff."""
 
 WORK, MOST_LISTED = 2**29, 2**25
 """Sums of a level, and sets that the last level lists, past which columns are set aside."""
@@ -46,8 +50,8 @@ SAMPLED = 2048
 MANY = 32
 """Supports of a set and a further column past which they are bounded along the line first."""
 
-PART = 2**13
-"""Sets that are found at once."""
+APART, ROOM = 64, 2**13
+"""Sets that a piece of work extends, and room for what comes of them."""
 
 LOWERED = 1.0 - 1e-9
 """Times this, what is needed is exceeded whatever rounding does to the sums."""
@@ -78,33 +82,40 @@ def above(
     cutoff: float,
     stop: Callable[[], bool],
 ) -> Found | None:
-    """Every support whose pairs cost too much for the cutoff, and whose own step does too.
+    """The supports whose pairs cost too much for the cutoff, and whose own step does too.
 
-    None if told to stop.
+    Args:
+        at: the centre.
+        size: columns of a support.
+        lam: ridge.
+        cutoff: what a bound must reach.
+        stop: whether to give up: None is returned then.
     """
-    E = pair_costs(at, lam, size)
-    need, pairs = (at.value - cutoff) * LOWERED, math.comb(size, 2)
-    sets = np.argwhere(np.triu(E > need / pairs, 1)).astype(np.int32)
-    lines = (*elimination(at, lam), at.v, at.h, at.reach, np.diag(at.M).copy(), 0.5 * np.diag(at.K))
+    E, need, pairs = pair_costs(at, lam, size), at.value - cutoff, math.comb(size, 2)
+    need = need * LOWERED if need > 0.0 else -np.inf
+    lines = (*elimination(at, lam), at.v, at.h, at.reach, np.diag(at.M).copy(), np.diag(at.K) / 2)
     step = (at.M, np.ascontiguousarray(at.M.T), at.K, lines, at.value, lam, cutoff)
+    sets = np.argwhere(np.triu(need / pairs < E, 1)).astype(np.int32)
     hubs: list[int] = []
     for level in range(3, size + 1):
         last = level == size
-        most = MOST_LISTED if last else WORK // len(E)
         bar = need * math.comb(level, 2) / pairs
-        sample = _longer(E, sets[:: 1 + len(sets) // SAMPLED], bar, None, stop)
+        sample = _longer(E, sets[:: 1 + len(sets) // SAMPLED], bar, stop)
         if sample is None:
             return None
-        more = _many(sample, len(E), most * min(1.0, SAMPLED / max(1, len(sets))))
-        hubs += more
+        share = min(1.0, SAMPLED / max(1, len(sets)))
+        more = _many(sample, len(E), share * (MOST_LISTED if last else WORK // len(E)))
         if more:
+            hubs += more
             sets = sets[~np.isin(sets, more).any(axis=1)]
             E = E.copy()
             E[more] = E[:, more] = -np.inf
-        found = _longer(E, sets, bar, step if last else None, stop)
+        found = _longer(E, sets, bar, stop, step if last else None)
         if found is None:
             return None
         sets = found
+    if size == 2:
+        sets = sets[~(at.value - costs(at, sets.T, lam) >= cutoff)]
     return Found(sets.astype(np.int64), np.array(hubs, np.int64))
 
 
@@ -120,18 +131,27 @@ def _many(sets: Int[Array, "m q"], f: int, most: float) -> list[int]:
     return hubs
 
 
-def _longer(E, sets, bar, step, stop):
-    """The sets of one more column whose pairs sum to more than `bar`."""
-    q = sets.shape[1]
-    parts = max(1, len(sets) // 64)
+def _longer(
+    E: Float64[Array, "f f"],
+    sets: Int[Array, "m q"],
+    bar: float,
+    stop: Callable[[], bool],
+    step: Step | None = None,
+) -> Int[Array, "m2 q1"] | None:
+    """The sets of one more column whose pairs sum to more than `bar`, each once.
+
+    With a step, less the supports that it proves out. None if told to stop.
+    """
+    q, parts = sets.shape[1], max(1, len(sets) // APART)
 
     def work(first: int) -> Array | None:
-        mine = sets[first::parts]
-        done, found = 0, []
+        mine = np.ascontiguousarray(sets[first::parts])
+        found: list[Array] = []
+        done = 0
         while done < len(mine):
             if stop():
                 return None
-            out = np.empty((PART, q + 1), np.int32)
+            out = np.empty((ROOM + len(E), q + 1), np.int32)
             if step is None:
                 done, held = _extend(E, mine, done, bar, out)
             else:
@@ -140,22 +160,21 @@ def _longer(E, sets, bar, step, stop):
         return np.concatenate([np.empty((0, q + 1), np.int32), *found])
 
     found = in_threads(work, range(parts))
-    if any(part is None for part in found):
-        return None
-    return np.concatenate([np.empty((0, q + 1), np.int32), *(p for p in found if p is not None)])
+    whole = [part for part in found if part is not None]
+    return np.concatenate(whole) if len(whole) == parts else None
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _extend(E, sets, start, bar, out):  # type: ignore
-    """Fill `out` with the sets of one more column; the set to go on with, and how many there are."""
+    """Fill `out` with the sets of one more column; the set to go on with, and how many it has."""
     held, f, q = 0, E.shape[0], sets.shape[1]
     line, T = np.empty(f), np.empty(q + 1, np.int64)
     for b in range(start, len(sets)):
         if held + f > len(out):
             return b, held
         rest = bar - _sums(E, sets[b], line)
-        for l in range(f):
-            if line[l] > rest and _least(E, sets[b], l, T):
+        for t in range(f):
+            if line[t] > rest and _least(E, sets[b], t, T):
                 out[held] = T
                 held += 1
     return len(sets), held
@@ -164,29 +183,29 @@ def _extend(E, sets, start, bar, out):  # type: ignore
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _extend_last(E, sets, start, bar, at, out):  # type: ignore
     """`_extend`, less the supports that their own step proves out."""
-    M, turned, K, lines, value, lam, cutoff = at
+    value, cutoff = at[4], at[6]
     held, f, q = 0, E.shape[0], sets.shape[1]
     line, bound, work = np.empty(f), np.empty(f), np.empty((3, f))
     A, d = np.empty((q + 1, q + 1)), np.empty(q + 1)
-    T, sorted = np.empty((2, q + 1), np.int64)
+    T, inside = np.empty((2, q + 1), np.int64)
     for b in range(start, len(sets)):
         if held + f > len(out):
             return b, held
         rest = bar - _sums(E, sets[b], line)
         hits = 0
-        for l in range(f):
-            hits += line[l] > rest
+        for t in range(f):
+            hits += line[t] > rest
         if hits == 0:
             continue
         T[:q] = sets[b]
         many = hits > MANY
         if many:
             _beside(at, T[:q], A, d, work, bound)
-        for l in range(f):
-            if line[l] > rest and not (many and bound[l] >= cutoff):
-                T[q] = l
-                if not value - _cost(at, T, A, d, 1.0) >= cutoff and _least(E, T[:q], l, sorted):
-                    out[held] = sorted
+        for t in range(f):
+            if line[t] > rest and not (many and bound[t] >= cutoff):
+                T[q] = t
+                if not value - _cost(at, T, A, d, 1.0) >= cutoff and _least(E, T[:q], t, inside):
+                    out[held] = inside
                     held += 1
     return len(sets), held
 
@@ -200,8 +219,8 @@ def _sums(E, columns, line):  # type: ignore
         row = E[columns[p]]
         for q in range(p):
             total += row[columns[q]]
-        for l in range(len(line)):
-            line[l] += row[l]
+        for t in range(len(line)):
+            line[t] += row[t]
     return total
 
 
@@ -219,20 +238,20 @@ def _least(E, columns, last, T):  # type: ignore
     T[:place] = columns[:place]
     least, at = np.inf, -1
     for p in range(len(T)):
-        row, sum = E[T[p]], 0.0
+        row, own = E[T[p]], 0.0
         for q in range(len(T)):
             if q != p:
-                sum += row[T[q]]
-        if sum < least:
-            least, at = sum, p
+                own += row[T[q]]
+        if own < least:
+            least, at = own, p
     return at == place
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _cost(at, T, A, d, share):  # type: ignore
     """`filter.costs` of one support at a step that takes a share of the reach; d is left behind."""
-    M, turned, K, lines, value, lam, cutoff = at
-    pivot, target, v, h, reach, own, curve = lines
+    M, turned, K, lines, _, lam, _ = at
+    pivot, target, v, h, reach, _, curve = lines
     r = len(T)
     last = T[r - 1]
     for p in range(r - 1):
@@ -271,20 +290,20 @@ def _cost(at, T, A, d, share):  # type: ignore
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _beside(at, P, A, d, work, bound):  # type: ignore
-    """Bounds of the supports P + l for every column l, at the step of P and the best one of l.
+    """Bounds of the supports P + l for every column l, at the step of P and the best of l.
 
     d_l = b / (2 a),   a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
                        b = (M_ll R + M_Pl . rest_P) / lam - h_l - K_lP . d_P
     cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,   R = v_l - M_lP . d_P
     """
-    M, turned, K, lines, value, lam, cutoff = at
-    pivot, target, v, h, reach, own, curve = lines
+    M, turned, K, lines, value, lam, _ = at
+    _, _, v, h, reach, own, curve = lines
     q, f = len(P), len(v)
     low = value - _cost(at, P, A[:q, :q], d[:q], 0.8)
     left = REACH
     R, b, a = work
-    for l in range(f):
-        R[l], b[l], a[l] = v[l], -h[l], own[l] * own[l]
+    for t in range(f):
+        R[t], b[t], a[t] = v[t], -h[t], own[t] * own[t]
     for p in range(q):
         rest = v[P[p]]
         for k in range(q):
@@ -292,16 +311,16 @@ def _beside(at, P, A, d, work, bound):  # type: ignore
         rest /= lam
         step, right, under, bent = d[p], M[P[p]], turned[P[p]], K[P[p]]
         left -= abs(step) * reach[P[p]]
-        for l in range(f):
-            R[l] -= under[l] * step
-            b[l] += right[l] * rest - bent[l] * step
-            a[l] += right[l] * right[l]
+        for t in range(f):
+            R[t] -= under[t] * step
+            b[t] += right[t] * rest - bent[t] * step
+            a[t] += right[t] * right[t]
     half = 0.5 / lam
-    for l in range(f):
-        e = b[l] + 2.0 * half * own[l] * R[l]
-        c = half * a[l] + curve[l]
-        far = left / max(reach[l], 1e-300)
-        t = 0.5 * e / c
-        t = t if t < far else far
-        t = t if t > -far else -far
-        bound[l] = low - half * R[l] * R[l] + t * (e - c * t)
+    for t in range(f):
+        e = b[t] + 2.0 * half * own[t] * R[t]
+        c = half * a[t] + curve[t]
+        far = left / max(reach[t], 1e-300)
+        best = 0.5 * e / c
+        best = best if best < far else far
+        best = best if best > -far else -far
+        bound[t] = low - half * R[t] * R[t] + best * (e - c * best)
