@@ -72,10 +72,10 @@ and y the sign of the row, 1 for squared error:
     D0 = sum w H(a) - g(S)
     cost(T) = ||v_T - M_TT d||^2 / (2 lam) + d' K_TT d / 2 + h_T' d
 
-for any d with sum |d_j| max_i |G_ij| <= e. Three are tried: that of (M_TT + lam diag(K_jj / M_jj)) d
-= v_T - lam h_T / M_jj, shortened where it is too long; and at the first centre of a node the same of
-T without one column, whichever, shortened to 0.8 e at most, with the best d of that column beside
-it; and the best d_j of each column alone, shortened to e / r, by the sum over pairs of
+for any d with sum |d_j| max_i |G_ij| <= e. Three are tried: that of (M_TT + lam diag(K_jj / M_jj))
+d = v_T - lam h_T / M_jj, shortened where it is too long; and at the first centre of a node the same
+of T without one column, whichever, shortened to 0.8 e at most, with the best d of that column
+beside it; and the best d_j of each column alone, shortened to e / r, by the sum over pairs of
 `checker/pairs.py`, which need not meet T to cover it. Columns with max_i |G_ij| < kappa / 1000 or
 M_jj <= 10^-12 kappa^2 sum w omega have G_j = 0.
 """

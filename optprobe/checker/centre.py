@@ -75,14 +75,14 @@ class Centre:
 
     def beside(self, sets: Int[Array, "r batch"], place: int) -> Float64[Array, "batch"]:
         """The same by the step on all columns but one and the best step of that one beside it."""
-        l, P = sets[place], np.delete(sets, place, axis=0)
+        last, P = sets[place], np.delete(sets, place, axis=0)
         head, lam = self.head(P, HEAD), self.lam
-        own, across = self.M[l, l], self.M[P, l]
-        rest = self.v[l] - (self.M[l, P] * head.d).sum(axis=0)
+        own, across = self.M[last, last], self.M[P, last]
+        rest = self.v[last] - (self.M[last, P] * head.d).sum(axis=0)
         b = (own * rest + (across * head.rest).sum(axis=0)) / lam
-        b -= self.h[l] + (self.K[P, l] * head.d).sum(axis=0)
-        a = (own * own + (across * across).sum(axis=0)) / lam + self.K[l, l]  # twice it
-        most = (self.reach - head.length) / self.length[l] * SHORTER
+        b -= self.h[last] + (self.K[P, last] * head.d).sum(axis=0)
+        a = (own * own + (across * across).sum(axis=0)) / lam + self.K[last, last]  # twice it
+        most = (self.reach - head.length) / self.length[last] * SHORTER
         d = np.minimum(np.maximum(b / a, -most), most)
         return self.floor - head.cost - rest * rest / (2.0 * lam) + d * (b - 0.5 * a * d)
 

@@ -43,10 +43,9 @@ ENUMERATE, HINGE_ENUMERATE = 3000, 50
 FILTER_FROM = 64
 """Where the filter can be tried, only fewer than these are enumerated without it."""
 
-SMALL, NEAR, FAR = 300, 0.5, 0.1
+SMALL, NEAR = 300, 0.5
 """Half of a node's columns are nearer to being proven out than a share of its gap. If that is
-`NEAR`, it is branched on unless at most `SMALL` columns are left; if it is not even `FAR`, it is
-split into a chain where that is quick, for relaxations would not help its children either."""
+`NEAR`, it is branched on unless at most `SMALL` columns are left."""
 
 FIT_CHUNK, FIT_BYTES = 4096, 2**28
 """Supports fitted between two looks at the incumbent and the clock, fewer where the columns that
