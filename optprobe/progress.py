@@ -50,9 +50,12 @@ class ProgressLog:
         return time.monotonic() - self._started
 
     def report(
-        self, counts: Sequence[int], upper: float, lower: float, *, last: bool = False
+        self, counts: Sequence[int | float], upper: float, lower: float, *, last: bool = False
     ) -> None:
-        """Write a line and hand on a point if they are due; a star marks a new incumbent."""
+        """Write a line and hand on a point if they are due; a star marks a new incumbent.
+
+        Of the counts, floats are written with one decimal and their exponent.
+        """
         now = TracePoint(self.elapsed, lower, upper)
         if self._observe is not None and (last or _news(now, self._observed)):
             self._observed = now
@@ -64,7 +67,9 @@ class ProgressLog:
             return
         self._written = now
         gap = 100.0 * (upper - lower) / max(abs(upper), 1e-12)
-        numbers = "".join(f"{count:10d}" for count in counts)
+        numbers = "".join(
+            f"{count:10d}" if isinstance(count, int) else f"{count:10.1e}" for count in counts
+        )
         self._write(
             f"{'*' if new else ' '}{numbers} {upper:13.8f} {lower:13.8f} {gap:7.3f}% "
             f"{now.seconds:7.1f}s"

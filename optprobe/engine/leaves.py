@@ -31,7 +31,7 @@ CHILD, CHILD_NUMBER = 40, 6e-7
 
 NO_COLUMNS = np.empty(0, np.int64)
 
-CENTRES, ENOUGH, USEFUL = 5, 100, 0.8
+CENTRES, ENOUGH, USEFUL = 5, 100, 0.5
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
 
@@ -179,7 +179,7 @@ class Filter:
         f = len(members)
         child = CHILD + CHILD_NUMBER * f * f * free.shape[1]
         most = min(max(LISTED, int(f * child)), MOST_LISTED)
-        found = self._left(first, f, size, cutoff)
+        found = self._left(first, f, size, cutoff, child)
         if found is None or len(found.hubs):
             return Filtered(points, None, NO_COLUMNS if found is None else found.hubs)
         left = found.sets
@@ -194,12 +194,12 @@ class Filter:
             return Filtered(points, left, NO_COLUMNS)
         return Filtered(points, None, _hubs(left, f, most, child))
 
-    def _left(self, first: Centre, f: int, size: int, cutoff: float) -> Found | None:
+    def _left(self, first: Centre, f: int, size: int, cutoff: float, child: float) -> Found | None:
         """What the first centre leaves; None if time ran out."""
         if self.compiled.worth(SUPPORT * math.comb(f, size)):
             from optprobe.engine.pairs import above
 
-            return above(first.at, size, self.rows.lam, cutoff, self.stop)
+            return above(first.at, size, self.rows.lam, cutoff, child, self.stop)
         kept: list[Array] = []
         for number, part in enumerate(subsets(f, size)):
             kept.append(part[:, first.below(part, self.rows.lam, cutoff)].T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ class Node:
     used: Int[Array, "u"] = field(compare=False)  # nonzero entries of the parent's relaxation
     beta: Float64[Array, "u"] = field(compare=False)
     intercept: float = field(compare=False)
+
+    def supports(self, k: int) -> int:
+        """How many supports of k columns it has."""
+        return math.comb(int(np.unpackbits(self.free).sum()), k - len(self.forced))
 
     @property
     def bytes(self) -> int:

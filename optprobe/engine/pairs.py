@@ -41,8 +41,9 @@ Step = tuple[Array, Array, Array, tuple[Array, ...], float, float, float]
 """M, M', K, what `filter.elimination` makes, v, h, L and the diagonals of M and K / 2; D0, lam and
 the cutoff."""
 
-WORK, MOST_LISTED = 2**29, 2**25
-"""Sums of a level, and sets that the last level lists, past which columns are set aside."""
+SUMS, MET = 2**16, 2**11
+"""Sums of a level, and sets that the last level meets, for every fit that a child takes the time
+of: past it columns are set aside, for which the node has children."""
 
 SAMPLED = 2048
 """Sets whose extensions tell about those of all."""
@@ -80,6 +81,7 @@ def above(
     size: int,
     lam: float,
     cutoff: float,
+    child: float,
     stop: Callable[[], bool],
 ) -> Found | None:
     """The supports whose pairs cost too much for the cutoff, and whose own step does too.
@@ -89,6 +91,7 @@ def above(
         size: columns of a support.
         lam: ridge.
         cutoff: what a bound must reach.
+        child: what a child takes, in fits.
         stop: whether to give up: None is returned then.
     """
     E, need, pairs = pair_costs(at, lam, size), at.value - cutoff, math.comb(size, 2)
@@ -104,7 +107,7 @@ def above(
         if sample is None:
             return None
         share = min(1.0, SAMPLED / max(1, len(sets)))
-        more = _many(sample, len(E), share * (MOST_LISTED if last else WORK // len(E)))
+        more = _many(sample, len(E), share * child * (MET if last else SUMS / len(E)))
         if more:
             hubs += more
             sets = sets[~np.isin(sets, more).any(axis=1)]

@@ -13,6 +13,7 @@ bound plus the best child of the last batch (the dive). Everything is determinis
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -66,6 +67,8 @@ class Search:
         incumbent: the best support so far, in positions of `matrix`.
         fit_floor: smallest dual value among the fits that the proof lists.
         dive: the open node that is taken next whatever its bound.
+        working: nodes that are being resolved.
+        ahead: supports of the open nodes and of those, that no part of the proof covers yet.
         interrupted: whether the user wants the result now.
     """
 
@@ -86,6 +89,8 @@ class Search:
     fitted: int = 0
     heap: list[Node] = field(default_factory=list)
     dive: Node | None = None
+    working: list[Node] = field(default_factory=list)
+    ahead: int = 0
     held_bytes: int = 0
     fit_floor: float = np.inf
     tried: set[bytes] = field(default_factory=set)
@@ -107,9 +112,9 @@ class Search:
 
     @property
     def lower(self) -> float:
-        """A valid lower bound at any moment between two batches."""
+        """A valid lower bound at any moment."""
         bounds = [self.cutoff]
-        bounds += [node.bound for node in self.heap[:1]]
+        bounds += [node.bound for node in (*self.heap[:1], *self.working)]
         bounds += [self.dive.bound] if self.dive is not None else []
         return min(min(bounds) - self.margin, self.fit_floor - self.fit_margin)
 
@@ -125,6 +130,7 @@ class Search:
 
     def run(self) -> Limit | None:
         """Search until the gap is closed or a limit stops it."""
+        self.ahead = sum(node.supports(self.k) for node in self.heap)
         while self.heap or self.dive is not None:
             self.report()
             if self.dive is None and self.heap[0].bound >= self.cutoff:
@@ -138,8 +144,8 @@ class Search:
     def report(self, last: bool = False) -> None:
         """Tell the log where the search stands."""
         open_nodes = len(self.heap) + (self.dive is not None)
-        upper = self.incumbent.objective
-        self.log.report((self.nodes, open_nodes, self.fitted), upper, self.lower, last=last)
+        counts = (self.nodes, open_nodes, self.fitted, float(self.ahead))
+        self.log.report(counts, self.incumbent.objective, self.lower, last=last)
 
     def out_of_time(self) -> bool:
         """Whether to stop even in the middle of a batch."""
@@ -177,9 +183,14 @@ class Search:
         )
         self.rounding_heuristic(nodes, relaxed)
         children: list[Node] = []
+        self.working = batch
         for i, node in enumerate(batch):
             self.nodes += 1
-            children += self.resolve(node, i, nodes, relaxed)
+            ahead = self.ahead - node.supports(self.k)
+            opened = self.resolve(node, i, nodes, relaxed)
+            self.ahead = ahead + sum(child.supports(self.k) for child in opened)
+            children += opened
+        self.working = []
         children.sort()
         if children and children[0].bound < self.cutoff:
             self.dive = children.pop(0)
@@ -289,42 +300,42 @@ class Search:
 
     def chain(self, node: Node, members: Array, at: Point, order: Array) -> list[Node]:
         """Split on one free column after another, in this order, and filter each side in; then
-        what has none of them.
-
-        For a node whose relaxation is far from fixing anything: its children go without one.
+        what has none of them. No child has a relaxation of its own before.
         """
         size, number, point = self.k - len(node.forced), node.number, self.proof.point[node.number]
         opened: list[Node] = []
         for first, column in enumerate(order):
             rest = np.setdiff1d(members, order[:first])
-            if len(rest) <= size and self.leaf(number, node.forced, rest, len(rest), at) is None:
-                return opened
             tail = branch_bounds(at.value, float(at.gain[node.forced].sum()), at.gain[rest], size)
             if tail.bound >= self.cutoff:
                 return opened
-            free = np.zeros(len(self.columns), bool)
-            free[rest] = True
+            after = self.restricted(node, number, node.forced, rest, tail.bound)
             if self.out_of_time() or self.out_of_memory():
-                return [*opened, replace(node, number=number, free=np.packbits(free))]
-            free[column] = False
+                return [*opened, after]
+            place = int(np.searchsorted(rest, column))
             inside, number = self.proof.branch(number, int(self.columns[column]), point)
             chosen = np.sort(np.append(node.forced, column))
-            place = int(np.searchsorted(rest, column))
-            bound = max(node.bound, float(tail.entering[place]))
-            free[rest[tail.entering >= self.cutoff]] = False
-            if bound >= self.cutoff:
-                continue
-            if self.leaf(inside, chosen, np.flatnonzero(free), size - 1, at) is None:
-                continue
-            opened.append(
-                replace(node, bound=bound, number=inside, forced=chosen, free=np.packbits(free))
-            )
+            free = np.delete(rest, place)[np.delete(tail.entering, place) < self.cutoff]
+            child = self.restricted(node, inside, chosen, free, float(tail.entering[place]))
+            left = min(size - 1, len(free))
+            if child.bound >= self.cutoff or self.leaf(inside, chosen, free, left, at) is None:
+                self.ahead -= math.comb(len(rest) - 1, size - 1)
+            else:
+                opened.append(child)
+            self.report()
         rest = np.setdiff1d(members, order)
         if self.leaf(number, node.forced, rest, min(size, len(rest)), at) is not None:
-            free = np.zeros(len(self.columns), bool)
-            free[rest] = True
-            opened.append(replace(node, number=number, free=np.packbits(free)))
+            opened.append(self.restricted(node, number, node.forced, rest, node.bound))
         return opened
+
+    def restricted(
+        self, node: Node, number: int, chosen: Array, members: Array, bound: float
+    ) -> Node:
+        """A node below another one that has no relaxation of its own yet."""
+        free = np.zeros(len(self.columns), bool)
+        free[members] = True
+        bound = max(node.bound, bound)
+        return replace(node, bound=bound, number=number, forced=chosen, free=np.packbits(free))
 
     def branch(self, node: Node, free: Array, beta: Array, value: float, gain: Array) -> list[Node]:
         """Split on the free column with the largest relaxed coefficient."""
