@@ -4,8 +4,8 @@ From a base point one of n, d, k and lam is changed at a time. Without FILE the 
 (`bench.instances`: rho 0.5, SNR 6, ten relevant columns); of a file, the first n training rows and
 the first d usable columns in one random order each (seed 0), so that every smaller problem is part
 of the larger ones. Prints a Markdown table with the slope of log(seconds) over log(value) and the
-wall, the first value that the time limit came first at; draws growth.png. One run each, gap 1e-4, in
-a process that has loaded its compiled loops; the proof is written but not checked.
+wall, the value at which the time limit came first; draws growth.png. One run each, gap 1e-4, in a
+process that has loaded its compiled loops; the proof is written but not checked.
 """
 
 from __future__ import annotations
@@ -138,6 +138,8 @@ def draw(path: Path, title: str, lines: dict[str, list[Solved]], limit: float) -
         )
         axes.axhline(limit, color="0.7", lw=0.8)
         axes.set(xscale="log", yscale="log", xlabel=f"{axis}, slope {slope(found):.2g}")
+        axes.set_xticks([one.value for one in found], [f"{one.value:g}" for one in found])
+        axes.set_xticks([], minor=True)
         if axis == "lam":
             axes.invert_xaxis()
     panels[0].set_ylabel("seconds")
