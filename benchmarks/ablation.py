@@ -180,7 +180,8 @@ def table(
     for i, part in enumerate(parts):
         words = " | ".join(cells[i].words(cells[0]) for cells in columns)
         ratios = [cells[i].seconds / cells[0].seconds for cells in columns]
-        print(f"| {part} | {words} | {np.exp(np.mean(np.log(ratios))):.2f} |", flush=True)
+        late = ">" if any(cells[i].result.limit for cells in columns) else ""
+        print(f"| {part} | {words} | {late}{np.exp(np.mean(np.log(ratios))):.2f} |", flush=True)
 
 
 def main() -> None:
