@@ -217,6 +217,47 @@ class BarrierHinge:
         return BarrierHinge(mu=mu)
 
 
+@dataclass(frozen=True)
+class SoftHinge:
+    """l(m) = mu log(1 + exp((1-m) / mu)): the hinge with a rounded kink, a logistic loss to scale.
+
+    H(a) = a + mu H_logistic(a) in [0, 1]. It is above the hinge by mu log 2 at most, and Newton's
+    method fits it several times faster: searches for a support that is then fitted with the hinge
+    itself use it.
+    """
+
+    mu: float
+    name: str = "soft_hinge"
+    lower: float = 0.0
+    upper: float = 1.0
+
+    @property
+    def lipschitz(self) -> float:
+        """1/(4 mu), the curvature at m = 1."""
+        return 0.25 / self.mu
+
+    def value(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """mu l_logistic((m-1) / mu)."""
+        return self.mu * Logistic().value((margin - 1.0) / self.mu)
+
+    def dual(self, margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """a_logistic((m-1) / mu)."""
+        return Logistic().dual((margin - 1.0) / self.mu)
+
+    def terms(self, margin: Float[Array, "*shape"]) -> Terms:
+        """The curvature is a (1-a) / mu."""
+        terms = Logistic().terms((margin - 1.0) / self.mu)
+        return Terms(self.mu * terms.value, terms.dual, terms.curvature / self.mu)
+
+    def conjugate(self, dual: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """a + mu (-a ln a - (1-a) ln(1-a))."""
+        return dual + self.mu * Logistic().conjugate(dual)
+
+    def smoothed(self, mu: float | Array) -> Loss:
+        """Smooth already: itself, whatever mu."""
+        return self
+
+
 @dataclass(frozen=True, eq=False)
 class SquaredError:
     """l_i(t) = (y_i - t)^2 / 2,  H_i(a) = a y_i - a^2/2,  a_i(t) = y_i - t, any real number.

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optprobe.losses import LOSSES, BarrierHinge, Loss, SquaredHinge, get_loss
+from optprobe.losses import LOSSES, BarrierHinge, Loss, SoftHinge, SquaredHinge, get_loss
 
 SMOOTH = [loss for loss in LOSSES.values() if np.isfinite(loss.lipschitz)]
-EVERY = [*LOSSES.values(), BarrierHinge(0.5), BarrierHinge(1e-3)]
+EVERY = [*LOSSES.values(), BarrierHinge(0.5), BarrierHinge(1e-3), SoftHinge(0.5)]
 MARGINS = np.concatenate([np.linspace(-12.0, 12.0, 241), [-1e4, -300.0, 300.0, 1e4]])
 EXTREME = np.array([-1e4, -5e3, -800.0, 800.0, 5e3, 1e4])
 
@@ -92,10 +92,16 @@ def test_curvature_is_minus_the_derivative_of_the_dual(loss):
     assert np.all(found <= loss.lipschitz * (1.0 + 1e-12))
 
 
-@pytest.mark.parametrize("loss", [*SMOOTH, BarrierHinge(0.3)], ids=label)
+@pytest.mark.parametrize("loss", [*SMOOTH, BarrierHinge(0.3), SoftHinge(0.3)], ids=label)
 def test_largest_curvature_is_reached(loss):
     found = loss.terms(np.linspace(-3.0, 3.0, 6001)).curvature
     assert found.max() == pytest.approx(loss.lipschitz, rel=1e-6)
+
+
+def test_the_soft_hinge_is_above_the_hinge_by_mu_log_2_at_most():
+    above = SoftHinge(0.3).value(MARGINS) - LOSSES["hinge"].value(MARGINS)
+    assert above.min() >= 0.0
+    assert above.max() == pytest.approx(0.3 * np.log(2.0), rel=1e-12)  # at m = 1
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=label)

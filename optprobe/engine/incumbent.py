@@ -11,11 +11,18 @@ from jaxtyping import Int
 from optprobe.heuristics.fits import Incumbent, best_of, fit_many
 from optprobe.heuristics.greedy import greedy
 from optprobe.heuristics.swaps import swap
+from optprobe.losses import Hinge, SoftHinge
 from optprobe.matrix import DesignMatrix
 from optprobe.relaxation import Relaxed
 from optprobe.rows import Rows
 
 Array = np.ndarray
+
+ROUND = 0.05
+"""How far the hinge is rounded off while supports are searched: fits then take Newton's method."""
+
+SAME = 1e-9
+"""Relative difference below which two objectives are those of one support."""
 
 
 def rounded(
@@ -24,7 +31,7 @@ def rounded(
     """The k columns of largest relaxed coefficient (of largest gain, where it has fewer)."""
     rank = np.lexsort((-relaxed.gain[0, usable], -np.abs(relaxed.beta[0, usable])))
     support = np.sort(usable[rank[:k]])
-    return best_of(support[None], fit_many(matrix.columns, rows, support[None]))
+    return _fitted(matrix, rows, support)
 
 
 def first_incumbent(
@@ -36,8 +43,10 @@ def first_incumbent(
     start: Incumbent | None,
     stop: Callable[[], bool],
 ) -> Incumbent:
-    """Single swaps from the best of: greedy, a given start, the known supports of size k, and those
-    of size k - 1 with any column added (the swaps exchange it for the best one).
+    """Single swaps from the best of greedy and a given start, and from each of the known supports
+    of size k or k - 1, to these any column added (the swaps exchange it for the best one).
+
+    The hinge is rounded off until the support is chosen.
 
     Args:
         matrix: standardised columns; where the search is about few of them, it works on a copy.
@@ -48,26 +57,34 @@ def first_incumbent(
         start: an incumbent to improve.
         stop: whether to give up improving.
     """
-    supports = [*known] if start is None else [*known, start.support]
-    inside = np.unique(np.concatenate([usable, *supports]))
+    given = [] if start is None else [start.support]
+    inside = np.unique(np.concatenate([usable, *known, *given]))
     if 2 * len(inside) > matrix.shape[1]:
-        inside = np.arange(matrix.shape[1])
+        inside, few = np.arange(matrix.shape[1]), matrix
     else:
-        matrix = matrix.restrict(inside)
+        few = matrix.restrict(inside)
     usable = np.searchsorted(inside, usable)
-    best = greedy(matrix, rows, k, usable, stop)
-    if start is not None:
-        start = replace(start, support=np.searchsorted(inside, start.support))
-        best = min(best, start, key=_objective)
+    near = rows
+    if isinstance(rows.loss, Hinge):
+        near = replace(rows, loss=SoftHinge(ROUND))
+    begun = [_fitted(few, near, np.searchsorted(inside, support)) for support in given]
+    first = min([*begun, greedy(few, near, k, usable, stop)], key=_objective)
+    found: list[Incumbent] = []
     for support in (np.searchsorted(inside, support) for support in known):
         if len(support) == k - 1:
             filler = np.setdiff1d(usable, support)[:1]
             support = np.sort(np.append(support, filler))
         if len(support) == k:
-            found = best_of(support[None], fit_many(matrix.columns, rows, support[None]))
-            best = min(best, swap(matrix, rows, found, usable, stop), key=_objective)
-    best = swap(matrix, rows, best, usable, stop)
-    return replace(best, support=inside[best.support])
+            found.append(swap(few, near, _fitted(few, near, support), usable, stop))
+    if all(first.objective < one.objective * (1.0 - SAME) for one in found):
+        found.append(swap(few, near, first, usable, stop))
+    best = min(found, key=_objective)
+    best = _fitted(matrix, rows, inside[best.support])
+    return best if start is None else min(best, start, key=_objective)
+
+
+def _fitted(matrix: DesignMatrix, rows: Rows, support: Int[Array, "s"]) -> Incumbent:
+    return best_of(support[None], fit_many(matrix.columns, rows, support[None]))
 
 
 def _objective(found: Incumbent) -> float:
