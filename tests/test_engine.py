@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import math
 import signal
 import threading
 from itertools import pairwise
@@ -105,10 +106,13 @@ def test_ctrl_c_returns_the_incumbent_with_its_bound() -> None:
 def test_progress_lines_show_a_shrinking_gap() -> None:
     lines: list[str] = []
     solve(hard_problem(n=200, d=25, k=3), log=lines.append)
-    assert lines[0].split() == ["nodes", "open", "fitted", "incumbent", "bound", "gap", "time"]
-    bounds = [float(line.lstrip("*").split()[4]) for line in lines[1:]]
+    heads = ["nodes", "open", "fitted", "ahead", "incumbent", "bound", "gap", "time"]
+    assert lines[0].split() == heads
+    shown = [line.lstrip("*").split() for line in lines[1:]]
+    bounds = [float(line[5]) for line in shown]
     assert bounds == sorted(bounds)
-    assert lines[-1].lstrip("*").split()[1] == "0"  # nothing is left open
+    assert float(shown[0][3]) <= math.comb(25, 3)  # supports that the root's screening leaves
+    assert (shown[-1][1], shown[-1][3]) == ("0", "0.0e+00")  # nothing is left open
 
 
 def test_candidates_restrict_the_scope_and_say_so() -> None:
