@@ -18,7 +18,7 @@ from corners import corner, poor_start
 from instances import brute_force
 
 from optprobe import Limits, Problem, Status, relaxation, solve
-from optprobe.engine import centres, leaves, pruning, tree, triples
+from optprobe.engine import centres, leaves, pairs, pruning, tree
 
 GAP, TINY = 1e-6, 1e-2
 """Relative gap; below a hundredth of what no column explains, rounding asks for a wider one."""
@@ -31,7 +31,8 @@ CHUNKS = {"logistic": 19, "squared_hinge": 9, "squared_error": 21, "hinge": 1}
 
 COMMON: dict[tuple[Any, str], float] = {
     (tree, "FILTER_FROM"): 0,
-    (triples, "PART"): 20,
+    (pairs, "APART"): 5,
+    (pairs, "ROOM"): 1,
     (relaxation, "ROUNDS"): 1,  # what the relaxation leaves is the filter's
 }
 WAYS: tuple[dict[tuple[Any, str], float], ...] = (
@@ -48,7 +49,7 @@ SHARED = {
     "filtered": 30,
     "screened": 300,
     "further centres": 10,
-    "compiled triples": 5,
+    "sums over pairs": 5,
     "chains": 5,
     "branched": 5,
 }
@@ -86,7 +87,7 @@ def acting(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     watch(leaves.Filter, "__call__", filtered)
     watch(centres.Centres, "centre_of", called("further centres"))
-    watch(triples, "triples_below", called("compiled triples"))
+    watch(pairs, "above", called("sums over pairs"))
     watch(pruning, "prune", called("compiled fits"))
     watch(tree.Search, "chain", called("chains"))
     watch(tree.Search, "branch", called("branched"))
