@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,17 @@ def over(at: filter.Quadratic, columns: np.ndarray) -> filter.Quadratic:
     block = np.ix_(columns, columns)
     reach = at.reach[columns]
     return filter.Quadratic(at.value, at.v[columns], at.M[block], at.K[block], at.h[columns], reach)
+
+
+def maker(at: filter.Quadratic, lam: float) -> Callable[[np.ndarray], Centre]:
+    """Makes the centre over some of the columns."""
+    return lambda used: centre_of(over(at, used), lam)
+
+
+def unproven(f: int, value: float) -> filter.Quadratic:
+    """No column of it can move, and no step proves anything."""
+    none = np.zeros((f, f))
+    return filter.Quadratic(value, np.full(f, 1e3), none, none, np.zeros(f), np.zeros(f))
 
 
 def alone(at: filter.Quadratic, lam: float, size: int) -> np.ndarray:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-from nodes import bracket, centre_of, node, over, over_pairs
+from nodes import bracket, centre_of, maker, node, over_pairs
 
 from optprobe.checker import covering, lines, pairs
-from optprobe.checker.centre import Centre, Head
+from optprobe.checker.centre import Head
 from optprobe.checker.covering import uncovered
 from optprobe.engine import damping, filter
 from optprobe.engine.pairs import pair_costs
@@ -70,11 +69,6 @@ def test_lines_take_the_best_step_beside_their_head() -> None:
                     assert bound == pytest.approx(expected, rel=1e-7, abs=1e-8)
                     checked_lines += 1
     assert checked_lines > 3000
-
-
-def maker(at: filter.Quadratic, lam: float) -> Callable[[np.ndarray], Centre]:
-    """Makes the centre over some of the columns."""
-    return lambda used: centre_of(over(at, used), lam)
 
 
 def first_bounds(at: filter.Quadratic, r: int, lam: float) -> np.ndarray:
