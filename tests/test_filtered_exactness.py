@@ -18,6 +18,7 @@ from corners import corner, poor_start
 from instances import brute_force
 
 from optprobe import Limits, Problem, Status, relaxation, solve
+from optprobe.checker import covering
 from optprobe.engine import centres, leaves, pairs, pruning, tree
 
 GAP, TINY = 1e-6, 1e-2
@@ -36,7 +37,7 @@ COMMON: dict[tuple[Any, str], float] = {
     (relaxation, "ROUNDS"): 1,  # what the relaxation leaves is the filter's
 }
 WAYS: tuple[dict[tuple[Any, str], float], ...] = (
-    {(leaves, "LOADING"): np.inf},  # NumPy
+    {(leaves, "LOADING"): np.inf, (covering, "ALONG"): 0},  # NumPy; a checker that sums over pairs
     {(leaves, "LOADING"): 0.0, (leaves, "ENOUGH"): 0, (leaves, "USEFUL"): 1.0},  # many centres
     {(leaves, "MOST_LISTED"): 2, (leaves, "CHILD"): 0, (leaves, "CHILD_NUMBER"): 0.0},  # hubs
     {(leaves, "LOADING"): 0.0, (tree, "FAR"): np.inf, (tree, "ENUMERATE"): 1},  # chains
