@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from optprobe.bounds import repair_intercept
-from optprobe.engine import centres, filter
+from optprobe.checker.centre import Centre
+from optprobe.engine import centres, damping, filter
 from optprobe.losses import Logistic, Loss, SquaredError, SquaredHinge
 from optprobe.rows import Rows
 
@@ -87,3 +89,44 @@ def bracket(at: filter.Quadratic, T: np.ndarray, d: np.ndarray, lam: float) -> f
     block = np.ix_(T, T)
     rest = at.v[T] - at.M[block] @ d
     return float(rest @ rest / (2.0 * lam) + 0.5 * d @ at.K[block] @ d + at.h[T] @ d)
+
+
+def centre_of(at: filter.Quadratic, lam: float) -> Centre:
+    """The engine's numbers as the checker would hold them."""
+    return Centre(at.value, at.v, at.M, at.K, at.h, at.reach, damping.REACH, lam)
+
+
+def over(at: filter.Quadratic, columns: np.ndarray) -> filter.Quadratic:
+    """The quadratic over some of the free columns, one of them several times maybe."""
+    block = np.ix_(columns, columns)
+    reach = at.reach[columns]
+    return filter.Quadratic(at.value, at.v[columns], at.M[block], at.K[block], at.h[columns], reach)
+
+
+def maker(at: filter.Quadratic, lam: float) -> Callable[[np.ndarray], Centre]:
+    """Makes the centre over some of the columns."""
+    return lambda used: centre_of(over(at, used), lam)
+
+
+def unproven(f: int, value: float) -> filter.Quadratic:
+    """No column of it can move, and no step proves anything."""
+    none = np.zeros((f, f))
+    return filter.Quadratic(value, np.full(f, 1e3), none, none, np.zeros(f), np.zeros(f))
+
+
+def alone(at: filter.Quadratic, lam: float, size: int) -> np.ndarray:
+    """The best step of every column alone, the parabola's vertex, within its part of the reach."""
+    d = np.zeros(len(at.v))
+    for p in np.flatnonzero(at.reach > 0.0):
+        only, unit = np.array([p]), np.ones(1)
+        low, middle, high = (bracket(at, only, step * unit, lam) for step in (-1.0, 0.0, 1.0))
+        bend, slope = (low + high) / 2 - middle, (high - low) / 2
+        most = filter.REACH / (size * at.reach[p])
+        d[p] = np.clip(-slope / (2 * bend) if bend > 0 else 0.0, -most, most)
+    return d
+
+
+def over_pairs(E: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """The sum of E over the pairs of every column of `sets`."""
+    p, q = np.triu_indices(len(sets), 1)
+    return E[sets[p], sets[q]].sum(axis=0)

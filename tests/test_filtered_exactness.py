@@ -18,7 +18,8 @@ from corners import corner, poor_start
 from instances import brute_force
 
 from optprobe import Limits, Problem, Status, relaxation, solve
-from optprobe.engine import centres, leaves, pruning, tree, triples
+from optprobe.checker import covering
+from optprobe.engine import centres, leaves, pairs, pruning, tree
 
 GAP, TINY = 1e-6, 1e-2
 """Relative gap; below a hundredth of what no column explains, rounding asks for a wider one."""
@@ -31,11 +32,12 @@ CHUNKS = {"logistic": 19, "squared_hinge": 9, "squared_error": 21, "hinge": 1}
 
 COMMON: dict[tuple[Any, str], float] = {
     (tree, "FILTER_FROM"): 0,
-    (triples, "PART"): 20,
+    (pairs, "APART"): 5,
+    (pairs, "ROOM"): 1,
     (relaxation, "ROUNDS"): 1,  # what the relaxation leaves is the filter's
 }
 WAYS: tuple[dict[tuple[Any, str], float], ...] = (
-    {(leaves, "LOADING"): np.inf},  # NumPy
+    {(leaves, "LOADING"): np.inf, (covering, "ALONG"): 0},  # NumPy; a checker that sums over pairs
     {(leaves, "LOADING"): 0.0, (leaves, "ENOUGH"): 0, (leaves, "USEFUL"): 1.0},  # many centres
     {(leaves, "MOST_LISTED"): 2, (leaves, "CHILD"): 0, (leaves, "CHILD_NUMBER"): 0.0},  # hubs
     {(leaves, "LOADING"): 0.0, (tree, "FAR"): np.inf, (tree, "ENUMERATE"): 1},  # chains
@@ -48,7 +50,7 @@ SHARED = {
     "filtered": 30,
     "screened": 300,
     "further centres": 10,
-    "compiled triples": 5,
+    "sums over pairs": 5,
     "chains": 5,
     "branched": 5,
 }
@@ -86,7 +88,7 @@ def acting(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     watch(leaves.Filter, "__call__", filtered)
     watch(centres.Centres, "centre_of", called("further centres"))
-    watch(triples, "triples_below", called("compiled triples"))
+    watch(pairs, "above", called("sums over pairs"))
     watch(pruning, "prune", called("compiled fits"))
     watch(tree.Search, "chain", called("chains"))
     watch(tree.Search, "branch", called("branched"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from optprobe.bench.grid import instances
 from optprobe.bench.instances import Instance, Real
-from optprobe.engine import pruning, triples
+from optprobe.engine import pairs, pruning
 from optprobe.heuristics import HEURISTICS
 from optprobe.solver import solve
 
@@ -208,7 +208,7 @@ def test_the_warm_up_reaches_what_is_compiled(monkeypatch):
     from optprobe.bench.worker import COMPILED
 
     called: list[str] = []
-    for module, name in ((pruning, "prune"), (triples, "triples_below")):
+    for module, name in ((pruning, "prune"), (pairs, "above")):
         held = getattr(module, name)
 
         def watched(*given: Any, held: Any = held, name: str = name) -> Any:
@@ -217,7 +217,7 @@ def test_the_warm_up_reaches_what_is_compiled(monkeypatch):
 
         monkeypatch.setattr(module, name, watched)
     solve(COMPILED.problem(), threads=1, check=False)
-    assert {"prune", "triples_below"} <= set(called)
+    assert {"prune", "above"} <= set(called)
 
 
 def test_heuristics_alone_are_reported_and_so_is_nothing_at_all(side, tmp_path, monkeypatch):
