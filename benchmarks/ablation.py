@@ -101,11 +101,10 @@ def whole_fits(exact: Any, rows: Any, chosen: Any, supports: Any, cutoff: float,
 
 PARTS: dict[str, Callable[[], list[Replacement]]] = {
     "everything on": list,
-    "no filter": lambda: [(leaves.Filter, "takes", never), (leaves.Filter, "chains", never)],
+    "no filter": lambda: [(leaves.Filter, "takes", never)],
     "centres with t = 0 only": lambda: [(centres, "SHARES", (0.0,))],
     "one centre only": lambda: [(leaves, "CENTRES", 1)],
     "filter before branching": lambda: [(tree, "NEAR", np.inf)],
-    "no chains": lambda: [(leaves.Filter, "chains", never)],
     "no fixing in the tree": unfixed,
     "no hubs": lambda: [(leaves, "_hubs", lambda *_: leaves.NO_COLUMNS)],
     "no compiled loops": lambda: [(leaves.Compiled, "worth", never)],

@@ -30,6 +30,9 @@ LOSSES = ("logistic", "squared_hinge", "squared_error")
 
 Sums = Callable[[Quadratic, float, int], np.ndarray]
 
+CHILD = 1e6
+"""What a child of a node would take, in fits: no column is worth one, unless said otherwise."""
+
 
 def engine_sums(at: Quadratic, lam: float, size: int) -> np.ndarray:
     return pairs.pair_costs(at, lam, size)
@@ -138,7 +141,7 @@ def only_once(sets: np.ndarray) -> set[tuple[int, ...]]:
 
 
 def above(at: Quadratic, size: int, lam: float, cutoff: float) -> np.ndarray:
-    found = pairs.above(at, size, lam, cutoff, lambda: False)
+    found = pairs.above(at, size, lam, cutoff, CHILD, lambda: False)
     assert found is not None
     assert len(found.hubs) == 0
     return found.sets.T
@@ -311,13 +314,13 @@ def test_without_the_hubs_nothing_is_lost(
     monkeypatch.setattr(pairs, "SAMPLED", 40)
     aside = 0
     for seed in range(12):
-        monkeypatch.setattr(pairs, "WORK", f * (60, 2**29)[seed % 2])
-        monkeypatch.setattr(pairs, "MOST_LISTED", (2**25, 60)[seed % 2])
+        monkeypatch.setattr(pairs, "SUMS", f * (60, 2**29)[seed % 2] / CHILD)
+        monkeypatch.setattr(pairs, "MET", (2**25, 60)[seed % 2] / CHILD)
         at, lam = wide(seed, LOSSES[seed % 3], f, copies)
         brute = Brute(at, lam, size)
         for need in brute.needs():
             cutoff, near = at.value - need, 1e-8 * (1.0 + need)
-            found = pairs.above(at, size, lam, cutoff, lambda: False)
+            found = pairs.above(at, size, lam, cutoff, CHILD, lambda: False)
             assert found is not None
             hubs = set(found.hubs.tolist())
             assert len(hubs) == len(found.hubs)
@@ -333,4 +336,4 @@ def test_without_the_hubs_nothing_is_lost(
 def test_a_search_that_is_told_to_stop_finds_nothing() -> None:
     at, lam = wide(0, "logistic", 18, 0)
     for size in (3, 4):
-        assert pairs.above(at, size, lam, at.value - 1e-3, lambda: True) is None
+        assert pairs.above(at, size, lam, at.value - 1e-3, CHILD, lambda: True) is None

@@ -40,8 +40,8 @@ BLOCK = 2**17
 MANY = 32
 """Supports of a set and one more column past which they are first bounded along the line."""
 
-MOST = 2**25
-"""Sets of a level past which a node is refused."""
+MOST, MOST_MET = 2**25, 2**29
+"""Sets of a level that are kept, and supports that are met, past which a node is refused."""
 
 
 class Pairs:
@@ -101,10 +101,12 @@ class Pairs:
                 if held > MOST:
                     raise RefusedError(f"more than {MOST} sets of a filtered node to be bounded")
             sets = np.concatenate(parts, axis=1)
-        if r == 2:
-            yield sets
-        else:
-            yield from self._longer(sets, need - self.slack, lower)
+        held = 0
+        for part in (sets,) if r == 2 else self._longer(sets, need - self.slack, lower):
+            held += part.shape[1]
+            if held > MOST_MET:
+                raise RefusedError(f"more than {MOST_MET} supports of a filtered node to be met")
+            yield part
 
     def _longer(
         self, sets: Int[Array, "q batch"], bar: float, lower: float | None = None
