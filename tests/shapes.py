@@ -24,6 +24,8 @@ MODULES = (
     "engine.filter",
     "engine.centres",
     "engine.leaves",
+    "engine.expansion",
+    "engine.device",
     "confusion",
     "metrics",
     "curves",
@@ -48,7 +50,7 @@ def main() -> None:
     from optprobe.curves import curve
     from optprobe.engine.enumeration import surviving_subsets
     from optprobe.engine.expansion import expansion, newton_start
-    from optprobe.engine.leaves import Filter
+    from optprobe.engine.leaves import Filter, fit_leaf
     from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
     from optprobe.matrix.device import DeviceMatrix
@@ -111,6 +113,11 @@ def main() -> None:
             nodes = Filter(problem.matrix.columns, rows, lambda: False)
             members = problem.usable[1:]
             nodes(problem.usable[:1], members, np.zeros(2), np.zeros(len(members)), 2, 1.0)
+            away = Filter(problem.matrix.columns, rows, lambda: False, torch.device("cpu"))
+            away(problem.usable[:1], members, np.zeros(2), np.zeros(len(members)), 3, 1.0)
+            fit_leaf(
+                away.columns, rows, problem.usable[:1], problem.usable[None, :3], 1.0, away.compiled
+            )
         matrices = [
             StreamedMatrix(
                 problem.data.on_host(), problem.data.train, problem.data.by, np.arange(problem.d)

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float64, Int
 
 from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import Quadratic, costs, quadratic, subsets
+from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.support import signed
 
@@ -69,7 +70,7 @@ class Centres:
     def centre(
         self,
         forced: Float64[Array, "s n"],
-        free: Float64[Array, "f n"],
+        free: Block,
         start: Float64[Array, "s1"],
         offset: Float64[Array, "f"],
         size: int,
@@ -78,7 +79,7 @@ class Centres:
         """The centre for adding `size` of the free columns.
 
         Args:
-            forced, free: columns of Z.
+            forced, free: columns of Z; the free ones may be on a device.
             start: coefficients and intercept of the relaxation on the forced columns.
             offset: its coefficients on the free columns.
             size: how many free columns a support takes.
@@ -101,7 +102,7 @@ class Centres:
     def centre_of(
         self,
         forced: Float64[Array, "s n"],
-        free: Float64[Array, "f n"],
+        free: Block,
         left: Int[Array, "m r"],
     ) -> Centre:
         """The centre in the middle of the supports S + T, T in `left`.
@@ -110,7 +111,11 @@ class Centres:
         """
         sample = left[:: -(-len(left) // FITTED)]
         columns, inside = np.unique(sample, return_inverse=True)
-        block, s = signed(np.concatenate([forced, free[columns]]), self.rows), len(forced)
+        own, s = free[columns], len(forced)
+        if isinstance(own, Resident):
+            block = own.after(forced).signed(self.rows.y)
+        else:
+            block = signed(np.concatenate([forced, own]), self.rows)
         supports = np.tile(np.arange(s), (len(sample), 1))
         supports = np.concatenate([supports, s + inside.reshape(sample.shape)], axis=1)
         at = expansion(block, np.arange(s), self.rows)
@@ -125,7 +130,7 @@ class Centres:
     def at_share(
         self,
         forced: Float64[Array, "s n"],
-        free: Float64[Array, "f n"],
+        free: Block,
         start: Float64[Array, "s1"],
         offset: Float64[Array, "f"],
         share: float,

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.engine.filter import products
+from optprobe.matrix.resident import Block, Resident
 from optprobe.support import Rows, fit_supports
 
 Array = np.ndarray
@@ -25,7 +26,7 @@ class Expansion(NamedTuple):
     hessian: Float64[Array, "q q"]
 
 
-def expansion(block: Float64[Array, "q n"], forced: Int[Array, "s"], rows: Rows) -> Expansion:
+def expansion(block: Block, forced: Int[Array, "s"], rows: Rows) -> Expansion:
     """The expansion at the fit on the forced columns alone.
 
     Args:
@@ -33,12 +34,15 @@ def expansion(block: Float64[Array, "q n"], forced: Int[Array, "s"], rows: Rows)
         forced: positions in `block`.
         rows: labels, weights, a smooth loss and ridge.
     """
-    fit = fit_supports(block, forced[None], rows)
+    own = np.asarray(block[np.append(forced, len(block) - 1)])
+    fit = fit_supports(own, np.arange(len(forced))[None], rows)
     theta = np.zeros(len(block))
     theta[forced], theta[-1] = fit.beta[0], fit.intercept[0]
-    terms = rows.loss.terms(fit.beta[0] @ block[forced] + fit.intercept[0] * block[-1])
-    gradient = -block @ (terms.dual * rows.w)
-    return Expansion(theta, gradient, products(block * (terms.curvature * rows.w), block))
+    terms = rows.loss.terms(fit.beta[0] @ own[:-1] + fit.intercept[0] * own[-1])
+    gradient, bend = -(block @ (terms.dual * rows.w)), terms.curvature * rows.w
+    if isinstance(block, Resident):
+        return Expansion(theta, gradient, block.weighted(bend, block).cpu().numpy())
+    return Expansion(theta, gradient, products(block * bend, block))
 
 
 def newton_start(at: Expansion, supports: Int[Array, "m k"], lam: float) -> Float64[Array, "m k1"]:

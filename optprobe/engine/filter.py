@@ -43,6 +43,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import repair_intercept
 from optprobe.engine.damping import REACH, limits, moves
+from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.threads import in_threads, workers
 
@@ -79,16 +80,42 @@ class Quadratic(NamedTuple):
     reach: Float64[Array, "f"]
 
 
+class Weightings(NamedTuple):
+    """Weights of the rows in sums: w a y, w omega, w omega^2 c and w omega y H'(a)."""
+
+    push: Float64[Array, "n"]
+    move: Float64[Array, "n"]
+    bend: Float64[Array, "n"]
+    tilt: Float64[Array, "n"]
+
+
+class Sums(NamedTuple):
+    """The sums over the rows in a quadratic, and what their rounding goes by.
+
+    `length` is L, `residual` what the function of that name says; `longest` and `peak` are the
+    largest norm and entry of a free column.
+    """
+
+    v: Float64[Array, "f"]
+    M: Float64[Array, "f f"]
+    K: Float64[Array, "f f"]
+    h: Float64[Array, "f"]
+    length: Float64[Array, "f"]
+    residual: Float64[Array, "s1"]
+    longest: float
+    peak: float
+
+
 def quadratic(
     forced: Float64[Array, "s n"],
-    free: Float64[Array, "f n"],
+    free: Block,
     margin: Float64[Array, "n"],
     rows: Rows,
 ) -> Quadratic:
     """The quadratic of the centre with these margins.
 
     Args:
-        forced, free: columns of X, as they are.
+        forced, free: columns of X, as they are; the free ones may be on a device.
         margin: y (x . beta + b) of the centre.
         rows: labels, weights, a loss of `damping.MOVED` and ridge.
     """
@@ -96,47 +123,66 @@ def quadratic(
     clip, reach = limits(rows)
     a = repair_intercept(rows.loss.dual(margin)[None], y, w, rows.loss)[0]
     omega, bend, slope = moves(rows.loss, a, reach)
-    weight = w * omega
-    G = directions(forced, free, weight, clip)
-    M = products(free, G * weight)
-    flat = np.diag(M) <= FLAT * clip * clip * weight.sum()
-    G[flat] = 0.0
-    M[:, flat] = 0.0
-    u = w * a * y
+    weight, u = w * omega, w * a * y
+    given = Weightings(u, weight, w * bend, weight * y * slope)
+    if isinstance(free, Resident):
+        from optprobe.engine.device import sums as on_device
+
+        found = on_device.sums(forced, free, given, clip)
+    else:
+        found = sums(forced, free, given, clip)
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
     # The residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
-    squares = [np.einsum("ij,ij->i", part, part).max(initial=0.0) for part in (forced, free)]
-    longest = np.sqrt(max(squares))
-    peak = max(np.abs(part).max(initial=0.0) for part in (forced, free))
+    longest = max(_longest(forced), found.longest)
+    peak = max(float(np.abs(forced).max(initial=0.0)), found.peak)
     size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
     worst = size * (size + reach * peak * weight.sum()) / rows.lam
     noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
-    length = np.abs(G).max(axis=1)
-    left = residual(forced, G, length, weight)
-    slip = reach * (left[0] * peak + left.max())
+    length = found.length * (REACH / reach)
+    slip = reach * (found.residual[0] * peak + found.residual.max())
     noise += (len(forced) + MOST_ADDED) * slip * (2.0 * size + slip) / (2.0 * rows.lam)
-    noise += 64.0 * reach * left[0] * rows.size
-    return Quadratic(
-        value - noise,
-        free @ u,
+    noise += 64.0 * reach * found.residual[0] * rows.size
+    return Quadratic(value - noise, found.v, found.M, found.K, found.h, length)
+
+
+def sums(
+    forced: Float64[Array, "s n"], free: Float64[Array, "f n"], at: Weightings, clip: float
+) -> Sums:
+    """The sums over the rows; directions that are flat are left out."""
+    G = directions(forced, free, at.move, clip)
+    M = products(free, G * at.move)
+    flat = np.diag(M) <= FLAT * clip * clip * at.move.sum()
+    G[flat] = 0.0
+    M[:, flat] = 0.0
+    length = np.abs(G).max(axis=1)
+    return Sums(
+        free @ at.push,
         M,
-        gram(G * np.sqrt(w * bend)),
-        G @ (weight * y * slope),
-        length * (REACH / reach),
+        gram(G * np.sqrt(at.bend)),
+        G @ at.tilt,
+        length,
+        residual(forced, G, length, at.move),
+        _longest(free),
+        float(np.abs(free).max(initial=0.0)),
     )
+
+
+def _longest(columns: Float64[Array, "q n"]) -> float:
+    """The largest norm of a column."""
+    return float(np.sqrt(np.einsum("ij,ij->i", columns, columns).max(initial=0.0)))
 
 
 def residual(
     forced: Float64[Array, "s n"],
-    G: Float64[Array, "f n"],
+    G: Block,
     length: Float64[Array, "f"],
     weight: Float64[Array, "n"],
 ) -> Float64[Array, "s1"]:
     """max_j |B' Omega G_j| / L_j, of the intercept and every forced column; 0 for an exact C."""
     plain = np.concatenate([np.ones((1, forced.shape[1])), forced]) * weight
-    apart = np.abs(plain @ G.T) / np.where(length > 0.0, length, 1.0)
-    return apart.max(axis=1, initial=0.0)
+    apart = np.abs(G @ plain.T) / np.where(length > 0.0, length, 1.0)[:, None]
+    return apart.max(axis=0, initial=0.0)
 
 
 def directions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -17,8 +17,12 @@ from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import MOST_ADDED, subsets
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
+from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.support import Fits, fit_supports, signed
+
+if TYPE_CHECKING:
+    import torch
 
 Array = np.ndarray
 
@@ -82,7 +86,7 @@ class Compiled:
 
 
 def fit_leaf(
-    exact: Columns,
+    columns: Callable[[Int[Array, "p"]], Block],
     rows: Rows,
     chosen: Int[Array, "s"],
     supports: Int[Array, "m k"],
@@ -92,19 +96,27 @@ def fit_leaf(
     """Fit supports that share the forced columns, from one Newton step off their fit."""
     used, inside = np.unique(supports, return_inverse=True)
     inside = inside.reshape(supports.shape)
-    block = signed(exact(used), rows)
+    own = columns(used)
+    block = own.signed(rows.y) if isinstance(own, Resident) else signed(own, rows)
     if not np.isfinite(rows.loss.lipschitz):
-        return fit_supports(block, inside, rows, cutoff=cutoff)
+        return fit_supports(np.asarray(block), inside, rows, cutoff=cutoff)
     at = expansion(block, np.searchsorted(used, chosen), rows)
     logistic = isinstance(rows.loss, Logistic)
-    if not (logistic and compiled.worth(NUMBER * supports.size * len(rows.w))):
-        start = newton_start(at, inside, rows.lam)
-        return fit_supports(block, inside, rows, start=start, cutoff=cutoff)
-    from optprobe.engine.pruning import prune
+    if logistic and isinstance(block, Resident):
+        from optprobe.engine.device import pruning as on_device
 
-    theta, dual = prune(block, inside, rows, at, cutoff)
+        theta, dual = on_device.prune(block, inside, rows, at, cutoff)
+    elif logistic and compiled.worth(NUMBER * supports.size * len(rows.w)):
+        from optprobe.engine.pruning import prune
+
+        theta, dual = prune(np.asarray(block), inside, rows, at, cutoff)
+    else:
+        start = newton_start(at, inside, rows.lam)
+        return fit_supports(np.asarray(block), inside, rows, start=start, cutoff=cutoff)
     left = np.flatnonzero(~(dual > cutoff))
-    fits = fit_supports(block, inside[left], rows, start=theta[left], cutoff=cutoff)
+    kept, place = np.unique(inside[left], return_inverse=True)
+    few, place = np.asarray(block[np.append(kept, len(used))]), place.reshape(inside[left].shape)
+    fits = fit_supports(few, place, rows, start=theta[left], cutoff=cutoff)
     primal, solution = np.full(len(dual), np.inf), theta.copy()
     theta[left] = np.column_stack([fits.beta, fits.intercept])
     dual[left], primal[left], solution[left] = fits.dual, fits.primal, fits.solution
@@ -127,6 +139,7 @@ class Filter:
         exact: fetches columns in float64.
         rows: labels, weights, loss and ridge.
         stop: whether to give up.
+        device: where nodes are worked; None for the host.
         compiled: whether the search takes its compiled loops.
         centres: remembers which offsets work.
     """
@@ -134,10 +147,11 @@ class Filter:
     exact: Columns
     rows: Rows
     stop: Callable[[], bool]
+    device: torch.device | None = None
     compiled: Compiled = field(default_factory=Compiled, init=False)
     centres: Centres = field(init=False)
     _held: Int[Array, "q"] = field(init=False)
-    _block: Float64[Array, "q n"] = field(init=False)
+    _block: Block = field(init=False)
 
     def __post_init__(self) -> None:
         self.centres = Centres(self.rows)
@@ -171,8 +185,8 @@ class Filter:
             size: how many columns to add.
             cutoff: what a bound must reach.
         """
-        block = self._columns(np.concatenate([chosen, members]))
-        forced, free = block[: len(chosen)], block[len(chosen) :]
+        block = self._held_columns(np.concatenate([chosen, members]))
+        forced, free = np.asarray(block[: len(chosen)]), block[len(chosen) :]
         lam = self.rows.lam
         first = self.centres.centre(forced, free, theta, offset, size, cutoff)
         points = [_point(first, chosen, members)]
@@ -196,10 +210,15 @@ class Filter:
 
     def _left(self, first: Centre, f: int, size: int, cutoff: float, child: float) -> Found | None:
         """What the first centre leaves; None if time ran out."""
-        if self.compiled.worth(SUPPORT * math.comb(f, size)):
-            from optprobe.engine.pairs import above
+        asked = first.at, size, self.rows.lam, cutoff, child, self.stop
+        if self.device is not None:
+            from optprobe.engine.device import pairs as on_device
 
-            return above(first.at, size, self.rows.lam, cutoff, child, self.stop)
+            return on_device.above(*asked, self.device)
+        if self.compiled.worth(SUPPORT * math.comb(f, size)):
+            from optprobe.engine import pairs
+
+            return pairs.above(*asked)
         kept: list[Array] = []
         for number, part in enumerate(subsets(f, size)):
             kept.append(part[:, first.below(part, self.rows.lam, cutoff)].T)
@@ -207,12 +226,21 @@ class Filter:
                 return None
         return Found(np.concatenate([np.empty((0, size), np.int64), *kept]), NO_COLUMNS)
 
-    def _columns(self, columns: Int[Array, "p"]) -> Float64[Array, "p n"]:
-        """Columns in float64, from those fetched last where they hold them all."""
+    def columns(self, columns: Int[Array, "p"]) -> Block:
+        """Columns in float64 where nodes are worked, from those of a node where these hold them."""
+        if np.isin(columns, self._held).all():
+            return self._block[np.searchsorted(self._held, columns)]
+        found = self.exact(columns)
+        if self.device is None or not self.serves:
+            return found
+        return Resident.of(found, self.device)
+
+    def _held_columns(self, columns: Int[Array, "p"]) -> Block:
+        """The same, fetched for all that follows where they are not held."""
         if not np.isin(columns, self._held).all():
-            self._held = np.sort(columns)
-            self._block = self.exact(self._held)
-        return self._block[np.searchsorted(self._held, columns)]
+            ordered = np.sort(columns)
+            self._block, self._held = self.columns(ordered), ordered
+        return self.columns(columns)
 
 
 def _hubs(left: Int[Array, "m r"], f: int, most: int, child: float) -> Int[Array, "h"]:

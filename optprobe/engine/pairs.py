@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import numba
 import numpy as np
@@ -33,6 +34,7 @@ from jaxtyping import Float64, Int
 from optprobe.engine.damping import REACH
 from optprobe.engine.filter import Quadratic, costs, elimination
 from optprobe.engine.leaves import Found
+from optprobe.matrix.standardise import slices
 from optprobe.threads import in_threads
 
 Array = np.ndarray
@@ -94,31 +96,65 @@ def above(
         child: what a child takes, in fits.
         stop: whether to give up: None is returned then.
     """
-    E, need, pairs = pair_costs(at, lam, size), at.value - cutoff, math.comb(size, 2)
+    levels = _Loops(at, size, lam, cutoff, stop)
+    return climb(levels, len(at.v), size, at.value - cutoff, child)
+
+
+class Levels(Protocol):
+    """Lists the sets of a node's columns whose pairs sum to much, in the order of those given."""
+
+    def pairs(self, bar: float) -> Int[Array, "m 2"]:
+        """The pairs that cost more than `bar`."""
+        ...
+
+    def longer(self, sets: Int[Array, "m q"], bar: float, last: bool) -> Int[Array, "m2 q1"] | None:
+        """The sets of one more column whose pairs sum to more than `bar`, each once.
+
+        At the last level, less the supports that their own step proves out. None if told to stop.
+        """
+        ...
+
+    def left(self, sets: Int[Array, "m r"]) -> Int[Array, "m2 r"]:
+        """The supports that their own step does not prove out."""
+        ...
+
+    def drop(self, columns: list[int]) -> None:
+        """Leave columns out of all sets from now on."""
+        ...
+
+
+def climb(levels: Levels, f: int, size: int, need: float, child: float) -> Found | None:
+    """`above`, from pairs to sets of `size` out of f columns, whatever extends them.
+
+    Args:
+        levels: extends sets.
+        f: columns.
+        size: columns of a support.
+        need: what the pairs of a support may cost.
+        child: what a child takes, in fits.
+    """
+    pairs = math.comb(size, 2)
     need = need * LOWERED if need > 0.0 else -np.inf
-    lines = (*elimination(at, lam), at.v, at.h, at.reach, np.diag(at.M).copy(), np.diag(at.K) / 2)
-    step = (at.M, np.ascontiguousarray(at.M.T), at.K, lines, at.value, lam, cutoff)
-    sets = np.argwhere(np.triu(need / pairs < E, 1)).astype(np.int32)
+    sets = levels.pairs(need / pairs)
     hubs: list[int] = []
     for level in range(3, size + 1):
         last = level == size
         bar = need * math.comb(level, 2) / pairs
-        sample = _longer(E, sets[:: 1 + len(sets) // SAMPLED], bar, stop)
+        sample = levels.longer(sets[:: 1 + len(sets) // SAMPLED], bar, False)
         if sample is None:
             return None
         share = min(1.0, SAMPLED / max(1, len(sets)))
-        more = _many(sample, len(E), share * child * (MET if last else SUMS / len(E)))
+        more = _many(sample, f, share * child * (MET if last else SUMS / f))
         if more:
             hubs += more
             sets = sets[~np.isin(sets, more).any(axis=1)]
-            E = E.copy()
-            E[more] = E[:, more] = -np.inf
-        found = _longer(E, sets, bar, stop, step if last else None)
+            levels.drop(more)
+        found = levels.longer(sets, bar, last)
         if found is None:
             return None
         sets = found
     if size == 2:
-        sets = sets[~(at.value - costs(at, sets.T, lam) >= cutoff)]
+        sets = levels.left(sets)
     return Found(sets.astype(np.int64), np.array(hubs, np.int64))
 
 
@@ -134,37 +170,50 @@ def _many(sets: Int[Array, "m q"], f: int, most: float) -> list[int]:
     return hubs
 
 
-def _longer(
-    E: Float64[Array, "f f"],
-    sets: Int[Array, "m q"],
-    bar: float,
-    stop: Callable[[], bool],
-    step: Step | None = None,
-) -> Int[Array, "m2 q1"] | None:
-    """The sets of one more column whose pairs sum to more than `bar`, each once.
+class _Loops:
+    """`Levels` by the compiled loops."""
 
-    With a step, less the supports that it proves out. None if told to stop.
-    """
-    q, parts = sets.shape[1], max(1, len(sets) // APART)
+    def __init__(
+        self, at: Quadratic, size: int, lam: float, cutoff: float, stop: Callable[[], bool]
+    ) -> None:
+        self.E, self.stop = pair_costs(at, lam, size), stop
+        self.at, self.lam, self.cutoff = at, lam, cutoff
+        turned, diagonals = np.ascontiguousarray(at.M.T), (np.diag(at.M).copy(), np.diag(at.K) / 2)
+        lines = (*elimination(at, lam), at.v, at.h, at.reach, *diagonals)
+        self.step: Step = (at.M, turned, at.K, lines, at.value, lam, cutoff)
 
-    def work(first: int) -> Array | None:
-        mine = np.ascontiguousarray(sets[first::parts])
-        found: list[Array] = []
-        done = 0
-        while done < len(mine):
-            if stop():
-                return None
-            out = np.empty((ROOM + len(E), q + 1), np.int32)
-            if step is None:
-                done, held = _extend(E, mine, done, bar, out)
-            else:
-                done, held = _extend_last(E, mine, done, bar, step, out)
-            found.append(out[:held])
-        return np.concatenate([np.empty((0, q + 1), np.int32), *found])
+    def pairs(self, bar: float) -> Int[Array, "m 2"]:
+        return np.argwhere(np.triu(bar < self.E, 1)).astype(np.int32)
 
-    found = in_threads(work, range(parts))
-    whole = [part for part in found if part is not None]
-    return np.concatenate(whole) if len(whole) == parts else None
+    def left(self, sets: Int[Array, "m r"]) -> Int[Array, "m2 r"]:
+        return sets[~(self.at.value - costs(self.at, sets.T, self.lam) >= self.cutoff)]
+
+    def drop(self, columns: list[int]) -> None:
+        self.E[columns] = self.E[:, columns] = -np.inf
+
+    def longer(self, sets: Int[Array, "m q"], bar: float, last: bool) -> Int[Array, "m2 q1"] | None:
+        q, f = sets.shape[1], len(self.E)
+
+        def work(part: slice) -> Array | None:
+            mine = np.ascontiguousarray(sets[part])
+            found: list[Array] = []
+            done = 0
+            while done < len(mine):
+                if self.stop():
+                    return None
+                out = np.empty((ROOM + f, q + 1), np.int32)
+                if last:
+                    done, held = _extend_last(self.E, mine, done, bar, self.step, out)
+                else:
+                    done, held = _extend(self.E, mine, done, bar, out)
+                found.append(out[:held])
+            return np.concatenate([np.empty((0, q + 1), np.int32), *found])
+
+        found = in_threads(work, list(slices(len(sets), APART)))
+        whole = [part for part in found if part is not None]
+        if len(whole) < len(found):
+            return None
+        return np.concatenate([np.empty((0, q + 1), np.int32), *whole])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -28,6 +28,7 @@ from optprobe.engine.node import Node, Point
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
+from optprobe.matrix.device import accelerator
 from optprobe.progress import ProgressLog
 from optprobe.relaxation import Nodes, Relaxed, relax
 from optprobe.result import Limit, Limits
@@ -97,7 +98,7 @@ class Search:
     filter: Filter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filter = Filter(self.exact, self.rows, self.out_of_time)
+        self.filter = Filter(self.exact, self.rows, self.out_of_time, accelerator(self.matrix))
 
     @property
     def cutoff(self) -> float:
@@ -369,9 +370,8 @@ class Search:
             if first and self.out_of_time():
                 return False
             part = supports[first : first + step]
-            done.append(
-                fit_leaf(self.exact, self.rows, chosen, part, self.fit_cutoff, self.filter.compiled)
-            )
+            columns, compiled = self.filter.columns, self.filter.compiled
+            done.append(fit_leaf(columns, self.rows, chosen, part, self.fit_cutoff, compiled))
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
         floor = min((float(fits.dual.min()) for fits in done), default=np.inf)

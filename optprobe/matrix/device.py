@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float64, Int
 
+from optprobe.matrix.protocol import DesignMatrix
 from optprobe.matrix.standardise import NotFiniteError, Standardisation, row_slices
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ def standardise_tensor(X: torch.Tensor, train: Int[Array, "n"], floor: float) ->
     scale = variance.sqrt().clamp(min=floor)
     found = (mean, variance, scale, low == high)
     return Standardisation(*(values.cpu().numpy() for values in found))
+
+
+def accelerator(matrix: DesignMatrix) -> torch.device | None:
+    """The CUDA device that holds Z, if one does."""
+    if isinstance(matrix, DeviceMatrix) and matrix.transposed.is_cuda:
+        return matrix.transposed.device
+    return None
 
 
 @dataclass(frozen=True)
