@@ -62,7 +62,8 @@ class Filtered(NamedTuple):
     """The centres of a node, by position, and the supports that all of them leave, within F.
 
     `left` is None if there are too many, or if time ran out.
-    `hubs` are then columns without which few enough would be left, if that pays; see `_hubs`.
+    `hubs` are then columns without which few enough would be met or left, if that pays; see
+    `pairs.climb` and `_hubs`.
     """
 
     centres: list[DualPoint]

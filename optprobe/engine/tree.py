@@ -5,7 +5,7 @@ A node is (S1 forced in, F free, r more to choose). Its pipeline, cheapest test 
     inherited bound -> perspective relaxation -> fixing -> [filters] -> enumeration or branching
 
 A node that few supports survive is enumerated with early dual pruning, any other is split on
-its strongest free column, or on one after another where relaxations would not help. Nodes are taken
+its strongest free column, or on the few that what the filter leaves has in common. Nodes are taken
 in batches, so that the relaxations share their products with Z; a batch is the best open nodes by
 bound plus the best child of the last batch (the dive). Everything is deterministic.
 """
