@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-LISTED, MOST_LISTED = 300, 300_000
+LISTED, MOST_LISTED = 300, 60_000
 """Bounds on how many supports the last centre may leave. Between them it is what could be fitted in
 the time that the children would take, if the node were branched on instead."""
 
