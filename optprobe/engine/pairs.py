@@ -17,7 +17,7 @@ d_p is the step that is best for p alone. Most columns are nearly orthogonal, an
 A set of m + 1 columns whose sum exceeds x has one of m columns, without the one that adds least,
 whose sum exceeds x (m - 1) / (m + 1): every pair lies in m - 1 of its subsets of m columns, so that
 these have that share of the sum on average. So the sets are found from pairs upwards, without
-meeting the others: a few columns aside, of the 2 x 10^11 quadruples of a whole layer some 10^6 are
+meeting the others: a few columns aside, of the 2 x 10^11 quadruples of a whole layer some 10^7 are
 met.
 """
 
@@ -52,6 +52,10 @@ SAMPLED = 2048
 
 MANY = 32
 """Supports of a set and a further column past which they are bounded along the line first."""
+
+HEAD = 0.8
+"""Of the reach, the most that the step on all columns but one takes, where that one's is the best
+beside it; the checker tries the same."""
 
 APART, ROOM = 64, 2**13
 """Sets that a piece of work extends, and room for what comes of them."""
@@ -140,11 +144,14 @@ def climb(levels: Levels, f: int, size: int, need: float, child: float) -> Found
     for level in range(3, size + 1):
         last = level == size
         bar = need * math.comb(level, 2) / pairs
-        sample = levels.longer(sets[:: 1 + len(sets) // SAMPLED], bar, False)
+        apart = 1 + len(sets) // SAMPLED
+        sample = levels.longer(sets[::apart], bar, False)
         if sample is None:
             return None
-        share = min(1.0, SAMPLED / max(1, len(sets)))
-        more = _many(sample, f, share * child * (MET if last else SUMS / f))
+        more = _many(sample, f, child * (MET if last else SUMS / f) / apart)
+        if apart == 1 and not more and not last:
+            sets = sample
+            continue
         if more:
             hubs += more
             sets = sets[~np.isin(sets, more).any(axis=1)]
@@ -351,7 +358,7 @@ def _beside(at, P, A, d, work, bound):  # type: ignore
     M, turned, K, lines, value, lam, _ = at
     _, _, v, h, reach, own, curve = lines
     q, f = len(P), len(v)
-    low = value - _cost(at, P, A[:q, :q], d[:q], 0.8)
+    low = value - _cost(at, P, A[:q, :q], d[:q], HEAD)
     left = REACH
     R, b, a = work
     for t in range(f):

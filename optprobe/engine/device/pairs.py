@@ -15,7 +15,7 @@ from jaxtyping import Int
 from optprobe.engine.damping import REACH
 from optprobe.engine.filter import Quadratic, elimination
 from optprobe.engine.leaves import Found
-from optprobe.engine.pairs import MANY, climb
+from optprobe.engine.pairs import HEAD, MANY, climb
 from optprobe.matrix.standardise import slices
 
 Array = np.ndarray
@@ -155,7 +155,7 @@ class Tensors:
 
     def beside(self, heads: torch.Tensor) -> torch.Tensor:
         """Bounds of every head and one more column; see `engine.pairs`."""
-        P, (d, cost) = heads.T, self.step(heads, 0.8)
+        P, (d, cost) = heads.T, self.step(heads, HEAD)
         rest = (self.v[P] - (self.M[P[:, None], P] * d).sum(1)) / self.lam
         own, half = self.M.diagonal(), 0.5 / self.lam
         R, b = self.v.repeat(len(heads), 1), -self.h.repeat(len(heads), 1)
