@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Int
 
 from optprobe.engine.damping import REACH
+from optprobe.engine.extending import HEAD, MANY
 from optprobe.engine.filter import Quadratic, elimination
 from optprobe.engine.leaves import Found
-from optprobe.engine.pairs import HEAD, MANY, climb
+from optprobe.engine.pairs import climb
 from optprobe.matrix.standardise import slices
 
 Array = np.ndarray
@@ -154,7 +155,7 @@ class Tensors:
         over[many] &= ~(self.beside(heads[many]) >= self.cutoff)
 
     def beside(self, heads: torch.Tensor) -> torch.Tensor:
-        """Bounds of every head and one more column; see `engine.pairs`."""
+        """Bounds of every head and one more column; see `engine.extending`."""
         P, (d, cost) = heads.T, self.step(heads, HEAD)
         rest = (self.v[P] - (self.M[P[:, None], P] * d).sum(1)) / self.lam
         own, half = self.M.diagonal(), 0.5 / self.lam

@@ -1,0 +1,187 @@
+"""Sets of columns and one more, compiled: those whose pairs sum to much; see `pairs`.
+
+At the last level, only supports that neither the step of the set with the best one of the further
+column beside it, along a whole line where that pays, nor the step of `filter.costs` proves out.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from optprobe.engine.damping import REACH
+
+Array = np.ndarray
+
+Step = tuple[Array, Array, Array, tuple[Array, ...], float, float, float]
+"""M, M', K, what `filter.elimination` makes, v, h, L and the diagonals of M and K / 2; D0, lam and
+the cutoff."""
+
+MANY = 32
+"""Supports of a set and a further column past which they are bounded along the line first."""
+
+HEAD = 0.8
+"""Of the reach, the most that the step on all columns but one takes, where that one's is the best
+beside it; the checker tries the same."""
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def extend(E, sets, start, bar, out):  # type: ignore
+    """Fill `out` with the sets of one more column; the set to go on with, and how many it has."""
+    held, f, q = 0, E.shape[0], sets.shape[1]
+    line, T = np.empty(f), np.empty(q + 1, np.int64)
+    for b in range(start, len(sets)):
+        if held + f > len(out):
+            return b, held
+        rest = bar - _sums(E, sets[b], line)
+        for t in range(f):
+            if line[t] > rest and _least(E, sets[b], t, T):
+                out[held] = T
+                held += 1
+    return len(sets), held
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def extend_last(E, sets, start, bar, at, out):  # type: ignore
+    """`extend`, less the supports that their own step proves out."""
+    value, cutoff = at[4], at[6]
+    held, f, q = 0, E.shape[0], sets.shape[1]
+    line, bound, work = np.empty(f), np.empty(f), np.empty((3, f))
+    A, d = np.empty((q + 1, q + 1)), np.empty(q + 1)
+    T, inside = np.empty((2, q + 1), np.int64)
+    for b in range(start, len(sets)):
+        if held + f > len(out):
+            return b, held
+        rest = bar - _sums(E, sets[b], line)
+        hits = 0
+        for t in range(f):
+            hits += line[t] > rest
+        if hits == 0:
+            continue
+        T[:q] = sets[b]
+        many = hits > MANY
+        if many:
+            _beside(at, T[:q], A, d, work, bound)
+        for t in range(f):
+            if line[t] > rest and not (many and bound[t] >= cutoff):
+                T[q] = t
+                if not value - _cost(at, T, A, d, 1.0) >= cutoff and _least(E, T[:q], t, inside):
+                    out[held] = inside
+                    held += 1
+    return len(sets), held
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _sums(E, columns, line):  # type: ignore
+    """line_l = sum_p E_pl over the columns of a set; returns the sum over its pairs."""
+    total = 0.0
+    line[:] = E[columns[0]]
+    for p in range(1, len(columns)):
+        row = E[columns[p]]
+        for q in range(p):
+            total += row[columns[q]]
+        for t in range(len(line)):
+            line[t] += row[t]
+    return total
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _least(E, columns, last, T):  # type: ignore
+    """Whether the last column adds less to the sum than any of the set, or as much and is first.
+
+    The sums are taken in the order of the columns: the same, whichever comes last.
+    """
+    place = len(columns)
+    while place > 0 and columns[place - 1] > last:
+        T[place] = columns[place - 1]
+        place -= 1
+    T[place] = last
+    T[:place] = columns[:place]
+    least, at = np.inf, -1
+    for p in range(len(T)):
+        row, own = E[T[p]], 0.0
+        for q in range(len(T)):
+            if q != p:
+                own += row[T[q]]
+        if own < least:
+            least, at = own, p
+    return at == place
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _cost(at, T, A, d, share):  # type: ignore
+    """`filter.costs` of one support at a step that takes a share of the reach; d is left behind."""
+    M, turned, K, lines, _, lam, _ = at
+    pivot, target, v, h, reach, _, curve = lines
+    r = len(T)
+    last = T[r - 1]
+    for p in range(r - 1):
+        row = M[T[p]]
+        for q in range(r):
+            A[p, q] = row[T[q]]
+        A[r - 1, p] = turned[T[p], last]
+        A[p, p] = pivot[T[p]]
+        d[p] = target[T[p]]
+    A[r - 1, r - 1], d[r - 1] = pivot[last], target[last]
+    for p in range(r):
+        for j in range(p + 1, r):
+            factor = A[j, p] / A[p, p]
+            for k in range(p + 1, r):
+                A[j, k] -= factor * A[p, k]
+            d[j] -= factor * d[p]
+    length = 0.0
+    for p in range(r - 1, -1, -1):
+        for k in range(p + 1, r):
+            d[p] -= A[p, k] * d[k]
+        d[p] /= A[p, p]
+        length += abs(d[p]) * reach[T[p]]
+    shrunk = min(1.0, share * REACH / length)
+    for p in range(r):
+        d[p] *= shrunk
+    cost = 0.0
+    for p in range(r):
+        rest, bent = v[T[p]], h[T[p]] + curve[T[p]] * d[p]
+        for q in range(r):
+            rest -= (M[T[p], T[q]] if p < r - 1 else turned[T[q], last]) * d[q]
+        for q in range(p):
+            bent += K[T[q], T[p]] * d[q]
+        cost += rest * rest * (0.5 / lam) + d[p] * bent
+    return cost
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _beside(at, P, A, d, work, bound):  # type: ignore
+    """Bounds of the supports P + l for every column l, at the step of P and the best of l.
+
+    d_l = b / (2 a),   a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
+                       b = (M_ll R + M_Pl . rest_P) / lam - h_l - K_lP . d_P
+    cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,   R = v_l - M_lP . d_P
+    """
+    M, turned, K, lines, value, lam, _ = at
+    _, _, v, h, reach, own, curve = lines
+    q, f = len(P), len(v)
+    low = value - _cost(at, P, A[:q, :q], d[:q], HEAD)
+    left = REACH
+    R, b, a = work
+    for t in range(f):
+        R[t], b[t], a[t] = v[t], -h[t], own[t] * own[t]
+    for p in range(q):
+        rest = v[P[p]]
+        for k in range(q):
+            rest -= M[P[p], P[k]] * d[k]
+        rest /= lam
+        step, right, under, bent = d[p], M[P[p]], turned[P[p]], K[P[p]]
+        left -= abs(step) * reach[P[p]]
+        for t in range(f):
+            R[t] -= under[t] * step
+            b[t] += right[t] * rest - bent[t] * step
+            a[t] += right[t] * right[t]
+    half = 0.5 / lam
+    for t in range(f):
+        e = b[t] + 2.0 * half * own[t] * R[t]
+        c = half * a[t] + curve[t]
+        far = left / max(reach[t], 1e-300)
+        best = 0.5 * e / c
+        best = best if best < far else far
+        best = best if best > -far else -far
+        bound[t] = low - half * R[t] * R[t] + best * (e - c * best)
