@@ -94,15 +94,19 @@ def never(*_: Any) -> bool:
     return False
 
 
-def whole_fits(exact: Any, rows: Any, chosen: Any, supports: Any, cutoff: float, worth: Any) -> Any:
+def whole_fits(
+    exact: Any, rows: Any, chosen: Any, supports: Any, cutoff: float, worth: Any, near: Any
+) -> Any:
     """Every support of a leaf to the end."""
-    return leaves.fit_leaf(exact, rows, chosen, supports, np.inf, worth)
+    return leaves.fit_leaf(exact, rows, chosen, supports, np.inf, worth, near)
 
 
 PARTS: dict[str, Callable[[], list[Replacement]]] = {
     "everything on": list,
     "no filter": lambda: [(leaves.Filter, "takes", never)],
     "centres with t = 0 only": lambda: [(centres, "SHARES", (0.0,))],
+    "centres with t = 0.3 only": lambda: [(centres, "SHARES", (0.3,))],
+    "no look at a sample": lambda: [(leaves, "BEYOND", np.inf)],
     "one centre only": lambda: [(leaves, "CENTRES", 1)],
     "filter before branching": lambda: [(tree, "NEAR", np.inf)],
     "no fixing in the tree": unfixed,

@@ -83,7 +83,7 @@ def third(root: Root, device: torch.device | None) -> list[float]:
     forced = root.Z[:0]
     held.centres.centre(forced, free, theta, offset, 3, root.cutoff)  # chooses the share
     asked = (forced, free, theta, offset, 3, root.cutoff)
-    made, centre = timed(lambda: held.centres.centre(*asked))
+    made, centre = timed(lambda: held.centres.centre(*asked)[0])
 
     given = centre, len(members), 3, root.cutoff, np.inf
     held._left(*given)  # compiles
@@ -97,7 +97,7 @@ def third(root: Root, device: torch.device | None) -> list[float]:
     def fit() -> None:
         for start in range(0, len(supports), CHUNK):
             part = supports[start : start + CHUNK]
-            fit_leaf(held.columns, root.rows, none, part, root.cutoff, held.compiled)
+            fit_leaf(held.columns, root.rows, none, part, root.cutoff, held.compiled, None)
 
     fit()
     fitted = timed(fit)[0] / len(supports)

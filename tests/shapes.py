@@ -49,7 +49,7 @@ def main() -> None:
     from optprobe.activations import Store, exchange
     from optprobe.curves import curve
     from optprobe.engine.enumeration import surviving_subsets
-    from optprobe.engine.expansion import expansion, newton_start
+    from optprobe.engine.expansion import expansion, fitted_margin, newton_start
     from optprobe.engine.leaves import Filter, fit_leaf
     from optprobe.heuristics import HEURISTICS
     from optprobe.matrix import StreamedMatrix
@@ -107,7 +107,8 @@ def main() -> None:
         fit_support(columns, rows, start=np.zeros(len(columns) + 1))
         pairs = surviving_subsets(np.arange(3.0), 2, 0.5, np.inf)
         if pairs is not None and np.isfinite(rows.loss.lipschitz):
-            at = expansion(signed(columns, rows), np.empty(0, int), rows)
+            block = signed(columns, rows)
+            at = expansion(block, fitted_margin(block, np.empty(0, int), rows), rows)
             newton_start(at, pairs, rows.lam)
         if problem.loss_name != "hinge":
             nodes = Filter(problem.matrix.columns, rows, lambda: False)
@@ -116,7 +117,13 @@ def main() -> None:
             away = Filter(problem.matrix.columns, rows, lambda: False, torch.device("cpu"))
             away(problem.usable[:1], members, np.zeros(2), np.zeros(len(members)), 3, 1.0)
             fit_leaf(
-                away.columns, rows, problem.usable[:1], problem.usable[None, :3], 1.0, away.compiled
+                away.columns,
+                rows,
+                problem.usable[:1],
+                problem.usable[None, :3],
+                1.0,
+                away.compiled,
+                None,
             )
         matrices = [
             StreamedMatrix(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from instances import random_problem
 
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.expansion import expansion, newton_start
+from optprobe.engine.expansion import expansion, fitted_margin, newton_start
 from optprobe.losses import LOSSES
 from optprobe.support import Rows, fit_supports, signed
 
@@ -109,7 +109,9 @@ def test_newton_start_is_one_newton_step(loss, seed, shared):
     forced = np.arange(shared)
     rest = [s for s in combinations(range(shared, p), 2)]
     supports = np.array([[*forced, *s] for s in rest])
-    found = newton_start(expansion(block, forced, rows), supports, rows.lam)
+    found = newton_start(
+        expansion(block, fitted_margin(block, forced, rows), rows), supports, rows.lam
+    )
     centre = fit_supports(block, forced[None], rows)
     for support, start in zip(supports, found, strict=True):
         columns = block[[*support, p]]
@@ -125,12 +127,34 @@ def test_newton_start_is_one_newton_step(loss, seed, shared):
 
 
 @pytest.mark.parametrize("loss", SMOOTH)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_step_may_begin_where_other_columns_have_coefficients(loss, seed):
+    """It ends where the ridge and the loss's parabola there are least, on the support alone."""
+    problem = random_problem(seed, loss)
+    rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
+    block = signed(problem.matrix.columns(problem.usable), rows)
+    p = len(block) - 1
+    theta = np.random.default_rng(seed).normal(size=p + 1) / p
+    supports = np.array(list(combinations(range(p), 2)))
+    found = newton_start(expansion(block, theta @ block, rows), supports, rows.lam)
+    terms = rows.loss.terms(theta @ block)
+    for support, start in zip(supports, found, strict=True):
+        columns = block[[*support, p]]
+        ridge = np.array([rows.lam, rows.lam, 0.0])
+        away = start @ columns - theta @ block
+        gradient = -columns @ (terms.dual * rows.w)
+        gradient = gradient + columns @ (terms.curvature * rows.w * away) + ridge * start
+        np.testing.assert_allclose(gradient, 0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", SMOOTH)
 def test_fits_from_the_newton_start_are_the_same_fits(loss):
     problem = random_problem(5, loss)
     rows = Rows(problem.y, problem.weights, problem.loss, problem.lam)
     block = signed(problem.matrix.columns(problem.usable), rows)
     supports = np.array([[0, *s] for s in combinations(range(1, len(block) - 1), 2)])
-    start = newton_start(expansion(block, np.array([0]), rows), supports, rows.lam)
+    margin = fitted_margin(block, np.array([0]), rows)
+    start = newton_start(expansion(block, margin, rows), supports, rows.lam)
     warm, cold = (
         fit_supports(block, supports, rows, start=start),
         fit_supports(block, supports, rows),

@@ -40,7 +40,8 @@ WAYS: tuple[dict[tuple[Any, str], float], ...] = (
     {(leaves, "LOADING"): np.inf, (covering, "ALONG"): 0},  # NumPy; a checker that sums over pairs
     {(leaves, "LOADING"): 0.0, (leaves, "ENOUGH"): 0, (leaves, "USEFUL"): 1.0},  # many centres
     {(leaves, "MOST_LISTED"): 2, (leaves, "CHILD"): 0, (leaves, "CHILD_NUMBER"): 0.0},  # hubs
-    {(leaves, "LOADING"): 0.0, (pairs, "MET"): 0.0, (tree, "ENUMERATE"): 1},  # chains
+    # chains
+    {(leaves, "LOADING"): 0.0, (pairs, "EVERY"): 0, (pairs, "MET"): 0.0, (tree, "ENUMERATE"): 1},
     {(tree, "SMALL"): 0, (tree, "NEAR"): 0.0},  # branching
 )
 """What is changed beside `COMMON`, in turn."""

@@ -30,6 +30,13 @@ LOSSES = ("logistic", "squared_hinge", "squared_error")
 
 Sums = Callable[[Quadratic, float, int], np.ndarray]
 
+
+@pytest.fixture(autouse=True)
+def from_pairs_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node is so small that its supports are met one by one."""
+    monkeypatch.setattr(pairs, "EVERY", 0)
+
+
 CHILD = 1e6
 """What a child of a node would take, in fits: no column is worth one, unless said otherwise."""
 
@@ -337,3 +344,25 @@ def test_a_search_that_is_told_to_stop_finds_nothing() -> None:
     at, lam = wide(0, "logistic", 18, 0)
     for size in (3, 4):
         assert pairs.above(at, size, lam, at.value - 1e-3, CHILD, lambda: True) is None
+
+
+@pytest.mark.parametrize("copies", [0, 6], ids=["distinct", "tied"])
+@pytest.mark.parametrize(("size", "f"), [(3, 18), (4, 18), (5, 14), (6, 12), (3, 45)])
+def test_small_nodes_list_what_no_step_proves(
+    size: int, f: int, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the pairs sum to; one by one or those of a line together."""
+    monkeypatch.setattr(pairs, "EVERY", 2**14)
+    monkeypatch.setattr(pairs, "ROOM", 1)
+    listed = 0
+    for seed in range(6):
+        at, lam = wide(seed, LOSSES[seed % 3], f, copies)
+        brute = Brute(at, lam, size)
+        for need in np.quantile(at.value - brute.own, (0.05, 0.5, 0.95, 0.999)):
+            cutoff, near = at.value - need, 1e-8 * (1.0 + abs(need))
+            may = ~(brute.own >= cutoff + near)
+            must = ~(brute.own >= cutoff - near) & ~(brute.beside >= cutoff - near)
+            found = only_once(above(at, size, lam, cutoff))
+            assert only_once(brute.every[:, must]) <= found <= only_once(brute.every[:, may])
+            listed += len(found)
+    assert listed > 50

@@ -39,11 +39,11 @@ def most_centres(nodes: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("lam", [1.0, 0.1, 0.01, 0.001])
-@pytest.mark.parametrize("share", centres.SHARES)
+@pytest.mark.parametrize("shares", [(0.0,), (0.3,), (0.6,), (1.0,), centres.SHARES])
 def test_every_setting_of_the_centres_finds_the_optimum(
-    share: float, lam: float, monkeypatch: pytest.MonkeyPatch
+    shares: tuple[float, ...], lam: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(centres, "SHARES", (share,))
+    monkeypatch.setattr(centres, "SHARES", shares)
     monkeypatch.setattr(tree, "FILTER_FROM", 0)
     monkeypatch.setattr(leaves, "ENOUGH", 0)
     monkeypatch.setattr(leaves, "USEFUL", 1.0)

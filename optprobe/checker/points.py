@@ -14,6 +14,7 @@ import numpy as np
 from optprobe.checker.columns import Columns
 from optprobe.checker.duals import Rows, box_point, duals, gains
 from optprobe.checker.rounding import gamma
+from optprobe.checker.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -125,11 +126,16 @@ class Fits:
         supports = self.supports[part]
         for group in self._columns.groups(supports):
             block, place = self._columns.gather(supports[group])
-            for first in range(group.start, group.stop, step):
+
+            def work(
+                first: int, group: slice = group, block: Array = block, place: Array = place
+            ) -> None:
                 last = min(first + step, group.stop)
                 gathered = block[place[first - group.start : last - group.start]]
                 rows = slice(part.start + first, part.start + last)
                 bound[first:last] = self._dual_values(gathered, rows)
+
+            side_by_side(work, range(group.start, group.stop, step))
         return bound
 
     def _dual_values(
@@ -137,10 +143,10 @@ class Fits:
     ) -> Float64[Array, "batch"]:
         arrays, columns, supports = self._arrays, self._columns, self.supports[part]
         beta = arrays["fit_beta"][part].astype(np.float64)
-        scores = np.matmul(beta[:, None, :], gathered)[:, 0]
+        scores = np.einsum("bk,bkn->bn", beta, gathered)
         scores += arrays["fit_intercept"][part, None]
         batch = duals(self._rows, box_point(self._rows, scores, arrays["fit_mu"][part]))
-        v = np.matmul(gathered, batch.u[:, :, None])[:, :, 0]
+        v = np.einsum("bkn,bn->bk", gathered, batch.u)
         gain = gains(batch, v, columns.norm[supports], columns.peak[supports], self._rows.lam)
         total = np.where(supports < columns.p, gain, 0.0).sum(axis=1)
         slack = gamma(supports.shape[1] + 16) * (np.abs(batch.value) + total)

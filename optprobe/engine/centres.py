@@ -4,12 +4,15 @@
     o = t Z_F beta_F,   0 <= t <= 1
 
 beta_F is the node's perspective relaxation, which spreads over many more columns than a support
-has; a part t of it stands for what an average support adds. The best t depends on the number of
-columns to add and is chosen on a sample, once for each number.
+has; a part t of it stands for what an average support adds. How many supports a centre leaves
+depends on t by orders of magnitude: it is chosen on a sample of supports, uphill from the best t of
+the last node with as many columns to add.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,18 +20,24 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from optprobe.engine.expansion import expansion, newton_start
-from optprobe.engine.filter import Quadratic, costs, quadratic, subsets
+from optprobe.engine.filter import Quadratic, costs, quadratic
 from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.support import signed
 
 Array = np.ndarray
 
-SHARES = (0.3, 0.15, 0.5, 0.0)
-"""The t that are tried."""
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""The t that may be tried; the first one is a third of the way up."""
 
-SAMPLED = 24
-"""Columns, those with the largest coefficient, whose subsets are the sample."""
+STRONG, OTHERS = 24, 40
+"""Columns that supports are sampled from: those with the largest coefficients, and some others."""
+
+SAMPLED = 1000
+"""Supports of a sample, those aside that have a column twice."""
+
+FEW = 200
+"""Supports left, as the sample tells, that are few enough not to try another t."""
 
 FITTED = 100
 """Supports that are averaged."""
@@ -37,19 +46,71 @@ STEPS = 20
 """Newton steps of a fit; what is left open costs the bound little and is accounted for."""
 
 
+class Sample(NamedTuple):
+    """Supports drawn from some of the free columns.
+
+    The strongest columns are drawn more often than others, because what is left has many of them. A
+    support stands for `weight` of the node's.
+    """
+
+    pool: Int[Array, "p"]
+    supports: Int[Array, "m r"]
+    weight: Float64[Array, "m"]
+
+    @property
+    def number(self) -> float:
+        """How many of the node's supports these stand for."""
+        return float(self.weight.sum())
+
+    def where(self, kept: Bool[Array, "m"]) -> Sample:
+        """Some of them."""
+        return Sample(self.pool, self.supports[kept], self.weight[kept])
+
+    @classmethod
+    def drawn(cls, offset: Float64[Array, "f"], size: int) -> Sample:
+        """A sample of the supports of `size` of the free columns, the same each time."""
+        pool, supports, weight = _ranks(len(offset), size)
+        order = np.argsort(-np.abs(offset), kind="stable")
+        return cls(np.sort(order[pool]), np.sort(order[supports], axis=1), weight)
+
+
+@functools.lru_cache(64)
+def _ranks(f: int, size: int) -> tuple[Int[Array, "p"], Int[Array, "m r"], Float64[Array, "m"]]:
+    """A `Sample` for columns in order of their strength.
+
+    Half of the columns drawn are strong ones. One of the others stands for as many as there are for
+    each of those in the pool.
+    """
+    rng, strong = np.random.default_rng(0), min(STRONG, f)
+    others = strong + np.sort(rng.choice(f - strong, min(OTHERS, f - strong), replace=False))
+    pool, rest = np.append(np.arange(strong), others), max(len(others), 1)
+    among = np.where(pool < strong, strong, rest) * (2.0 if len(others) else 1.0)
+    weight = among * np.where(pool < strong, 1.0, (f - strong) / rest)
+    drawn = rng.choice(len(pool), (SAMPLED, size), p=1.0 / among)
+    drawn = drawn[(np.diff(np.sort(drawn, axis=1), axis=1) > 0).all(axis=1)]
+    return pool, pool[drawn], weight[drawn].prod(axis=1) / (SAMPLED * math.factorial(size))
+
+
 class Centre(NamedTuple):
     """Coefficients as a certificate stores them, and the quadratic over some free columns.
 
     Attributes:
         forced, free, intercept: (beta_S, beta_F, b).
+        margin: y (x . beta + b).
         used: the free columns of the quadratic `at`, increasing.
     """
 
     forced: Float64[Array, "s"]
     free: Float64[Array, "f"]
     intercept: float
+    margin: Float64[Array, "n"]
     used: Int[Array, "u"]
     at: Quadratic
+
+    @property
+    def fit(self) -> Float64[Array, "s1"]:
+        """(beta_S, b)."""
+        return np.append(self.forced, self.intercept)
 
     def below(
         self, subsets: Int[Array, "size batch"], lam: float, cutoff: float
@@ -62,10 +123,10 @@ class Centre(NamedTuple):
 
 @dataclass
 class Centres:
-    """Makes centres; `share` holds the t chosen so far by number of columns to add."""
+    """Makes centres; `place` is that of the last t in `SHARES`, by number of columns to add."""
 
     rows: Rows
-    share: dict[int, float] = field(default_factory=dict)
+    place: dict[int, int] = field(default_factory=dict)
 
     def centre(
         self,
@@ -75,8 +136,8 @@ class Centres:
         offset: Float64[Array, "f"],
         size: int,
         cutoff: float,
-    ) -> Centre:
-        """The centre for adding `size` of the free columns.
+    ) -> tuple[Centre, Sample]:
+        """The centre for adding `size` of the free columns, and what it leaves of a sample.
 
         Args:
             forced, free: columns of Z; the free ones may be on a device.
@@ -85,29 +146,39 @@ class Centres:
             size: how many free columns a support takes.
             cutoff: what bounds should reach.
         """
-        if size not in self.share:
-            sample = np.sort(np.argsort(-np.abs(offset), kind="stable")[:SAMPLED])
-            left = []
-            for share in SHARES:
-                tried = self.at_share(forced, free, start, offset, share, sample)
-                left.append(
-                    sum(
-                        int(tried.below(sample[T], self.rows.lam, cutoff).sum())
-                        for T in subsets(len(sample), size)
-                    )
-                )
-            self.share[size] = SHARES[int(np.argmin(left))]
-        return self.at_share(forced, free, start, offset, self.share[size], np.arange(len(free)))
+        sample = Sample.drawn(offset, size)
+
+        def tried(place: int, start: Float64[Array, "s1"]) -> tuple[Centre, Sample]:
+            made = self.at_share(forced, free, start, offset, SHARES[place], sample.pool)
+            return made, sample.where(made.below(sample.supports.T, self.rows.lam, cutoff))
+
+        place = self.place.get(size, len(SHARES) // 3)
+        best, left = tried(place, start)
+        for step in (1, -1):
+            moved = False
+            while left.number > FEW and 0 <= place + step < len(SHARES):
+                made, fewer = tried(place + step, best.fit)
+                if fewer.number >= left.number:
+                    break
+                best, left, place, moved = made, fewer, place + step, True
+            if moved:
+                break
+        self.place[size] = place
+        if len(sample.pool) < len(free):
+            every = np.arange(len(free))
+            best = self.at_share(forced, free, best.fit, offset, SHARES[place], every)
+        return best, left
 
     def centre_of(
         self,
         forced: Float64[Array, "s n"],
         free: Block,
         left: Int[Array, "m r"],
+        near: Centre,
     ) -> Centre:
         """The centre in the middle of the supports S + T, T in `left`.
 
-        A sample of them, each after one Newton step from the fit on S.
+        A sample of them, each after one Newton step from the last centre.
         """
         sample = left[:: -(-len(left) // FITTED)]
         columns, inside = np.unique(sample, return_inverse=True)
@@ -118,7 +189,7 @@ class Centres:
             block = signed(np.concatenate([forced, own]), self.rows)
         supports = np.tile(np.arange(s), (len(sample), 1))
         supports = np.concatenate([supports, s + inside.reshape(sample.shape)], axis=1)
-        at = expansion(block, np.arange(s), self.rows)
+        at = expansion(block, near.margin, self.rows)
         theta = newton_start(at, supports, self.rows.lam)
         mean = np.zeros(len(block) - 1)
         np.add.at(mean, supports, theta[:, :-1] / len(sample))
@@ -144,7 +215,7 @@ class Centres:
         beta = theta[:-1].astype(np.float32).astype(np.float64)
         margin = rows.y * (fixed + beta @ forced + theta[-1])
         at = quadratic(forced, free[used], margin, rows)
-        return Centre(beta, offset, float(theta[-1]), used, at)
+        return Centre(beta, offset, float(theta[-1]), margin, used, at)
 
 
 def refit(

@@ -17,8 +17,9 @@ Step = tuple[Array, Array, Array, tuple[Array, ...], float, float, float]
 """M, M', K, what `filter.elimination` makes, v, h, L and the diagonals of M and K / 2; D0, lam and
 the cutoff."""
 
-MANY = 32
-"""Supports of a set and a further column past which they are bounded along the line first."""
+MANY, SINGLE = 32, 6
+"""Supports of a set and a further column past which they are bounded along the line first, at the
+set's own step, and of those that this leaves, past which they take their own steps together."""
 
 HEAD = 0.8
 """Of the reach, the most that the step on all columns but one takes, where that one's is the best
@@ -43,10 +44,10 @@ def extend(E, sets, start, bar, out):  # type: ignore
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def extend_last(E, sets, start, bar, at, out):  # type: ignore
-    """`extend`, less the supports that their own step proves out."""
+    """`extend`, less the supports that their own step or that of the set proves out."""
     value, cutoff = at[4], at[6]
     held, f, q = 0, E.shape[0], sets.shape[1]
-    line, bound, work = np.empty(f), np.empty(f), np.empty((3, f))
+    line, bound, work = np.empty(f), np.empty(f), np.empty((q + 4, f))
     A, d = np.empty((q + 1, q + 1)), np.empty(q + 1)
     T, inside = np.empty((2, q + 1), np.int64)
     for b in range(start, len(sets)):
@@ -61,14 +62,65 @@ def extend_last(E, sets, start, bar, at, out):  # type: ignore
         T[:q] = sets[b]
         many = hits > MANY
         if many:
-            _beside(at, T[:q], A, d, work, bound)
+            _beside(at, T[:q], 0, A, d, work, bound)
+            for t in range(f):
+                if bound[t] >= cutoff and line[t] > rest:
+                    line[t] = -np.inf
+                    hits -= 1
+        together = hits > SINGLE
+        if together:
+            _together(at, T[:q], 0, A, d, work, bound)
         for t in range(f):
-            if line[t] > rest and not (many and bound[t] >= cutoff):
+            if line[t] > rest:
                 T[q] = t
-                if not value - _cost(at, T, A, d, 1.0) >= cutoff and _least(E, T[:q], t, inside):
+                own = bound[t] if together else value - _cost(at, T, A, d, 1.0)
+                if not own >= cutoff and _least(E, T[:q], t, inside):
                     out[held] = inside
                     held += 1
     return len(sets), held
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def every(P, at, out):  # type: ignore
+    """Fill `out` with the supports that neither step proves out, of all that begin as P does.
+
+    P holds the first columns of the next ones, increasing, and its first one stays as it is;
+    returns whether there are more, and how many `out` has.
+    """
+    value, cutoff = at[4], at[6]
+    held, f, q = 0, len(at[1]), len(P)
+    bound, work = np.empty(f), np.empty((q + 4, f))
+    A, d = np.empty((q + 1, q + 1)), np.empty(q + 1)
+    T = np.empty(q + 1, np.int64)
+    while True:
+        if held + f > len(out):
+            return True, held
+        T[:q] = P
+        after = P[q - 1] + 1
+        hits = f - after
+        if hits > SINGLE:
+            _beside(at, P, after, A, d, work, bound)
+            for t in range(after, f):
+                hits -= bound[t] >= cutoff
+        else:
+            bound[after:] = -np.inf
+        together = hits > SINGLE
+        if together:
+            _together(at, P, after, A, d, work, bound)
+        for t in range(after, f):
+            if not bound[t] >= cutoff:
+                T[q] = t
+                if together or not value - _cost(at, T, A, d, 1.0) >= cutoff:
+                    out[held] = T
+                    held += 1
+        place = q - 1
+        while place > 0 and P[place] == f - 1 - q + place:
+            place -= 1
+        if place == 0:
+            return False, held
+        P[place] += 1
+        for p in range(place + 1, q):
+            P[p] = P[p - 1] + 1
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
@@ -150,8 +202,8 @@ def _cost(at, T, A, d, share):  # type: ignore
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-def _beside(at, P, A, d, work, bound):  # type: ignore
-    """Bounds of the supports P + l for every column l, at the step of P and the best of l.
+def _beside(at, P, first, A, d, work, bound):  # type: ignore
+    """Bounds of the supports P + l, l from `first` on, at the step of P and the best of l.
 
     d_l = b / (2 a),   a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
                        b = (M_ll R + M_Pl . rest_P) / lam - h_l - K_lP . d_P
@@ -162,8 +214,8 @@ def _beside(at, P, A, d, work, bound):  # type: ignore
     q, f = len(P), len(v)
     low = value - _cost(at, P, A[:q, :q], d[:q], HEAD)
     left = REACH
-    R, b, a = work
-    for t in range(f):
+    R, b, a = work[:3]
+    for t in range(first, f):
         R[t], b[t], a[t] = v[t], -h[t], own[t] * own[t]
     for p in range(q):
         rest = v[P[p]]
@@ -172,12 +224,12 @@ def _beside(at, P, A, d, work, bound):  # type: ignore
         rest /= lam
         step, right, under, bent = d[p], M[P[p]], turned[P[p]], K[P[p]]
         left -= abs(step) * reach[P[p]]
-        for t in range(f):
+        for t in range(first, f):
             R[t] -= under[t] * step
             b[t] += right[t] * rest - bent[t] * step
             a[t] += right[t] * right[t]
     half = 0.5 / lam
-    for t in range(f):
+    for t in range(first, f):
         e = b[t] + 2.0 * half * own[t] * R[t]
         c = half * a[t] + curve[t]
         far = left / max(reach[t], 1e-300)
@@ -185,3 +237,93 @@ def _beside(at, P, A, d, work, bound):  # type: ignore
         best = best if best < far else far
         best = best if best > -far else -far
         bound[t] = low - half * R[t] * R[t] + best * (e - c * best)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _together(at, P, first, A, d, work, bound):  # type: ignore
+    """Bounds of the supports P + l, l from `first` on, at their own steps, those of `_cost`.
+
+    With A_PP x = b_P and A_PP U_l = A_Pl, d_l = (b_l - A_lP x) / (A_ll - A_lP U_l) and
+    d_P = x - U_l d_l. Bounds for l in P mean nothing.
+    """
+    M, turned, K, lines, value, lam, _ = at
+    pivot, target, v, h, reach, diagonal, curve = lines
+    q, f = len(P), len(v)
+    U, own, length, total, rest = work[:q], work[q], work[q + 1], work[q + 2], work[q + 3]
+    for p in range(q):
+        U[p, first:] = M[P[p], first:]
+        d[p] = target[P[p]]
+        for j in range(q):
+            A[p, j] = M[P[p], P[j]]
+        A[p, p] = pivot[P[p]]
+    for p in range(q):
+        for j in range(p + 1, q):
+            factor = A[j, p] / A[p, p]
+            for k in range(p + 1, q):
+                A[j, k] -= factor * A[p, k]
+            d[j] -= factor * d[p]
+            into, gone = U[j], U[p]
+            for t in range(first, f):
+                into[t] -= factor * gone[t]
+    for p in range(q - 1, -1, -1):
+        into = U[p]
+        for k in range(p + 1, q):
+            factor, gone = A[p, k], U[k]
+            d[p] -= factor * d[k]
+            for t in range(first, f):
+                into[t] -= factor * gone[t]
+        factor = 1.0 / A[p, p]
+        d[p] *= factor
+        for t in range(first, f):
+            into[t] *= factor
+    for t in range(first, f):
+        own[t], length[t] = target[t], pivot[t]
+    for p in range(q):
+        under, into, step = turned[P[p]], U[p], d[p]
+        for t in range(first, f):
+            own[t] -= under[t] * step
+            length[t] -= under[t] * into[t]
+    for t in range(first, f):
+        own[t] /= length[t]
+        length[t] = abs(own[t]) * reach[t]
+    for p in range(q):
+        into, step, far = U[p], d[p], reach[P[p]]
+        for t in range(first, f):
+            into[t] = step - into[t] * own[t]
+            length[t] += abs(into[t]) * far
+    for t in range(first, f):
+        shrunk = REACH / length[t]
+        length[t] = shrunk = shrunk if shrunk < 1.0 else 1.0
+        own[t] *= shrunk
+    for p in range(q):
+        into = U[p]
+        for t in range(first, f):
+            into[t] *= length[t]
+    half = 0.5 / lam
+    for t in range(first, f):
+        rest[t] = v[t]
+        total[t] = own[t] * (h[t] + curve[t] * own[t])
+    for p in range(q):
+        into, under, bent, tilt, bend = U[p], turned[P[p]], K[P[p]], h[P[p]], curve[P[p]]
+        for t in range(first, f):
+            rest[t] -= under[t] * into[t]
+            total[t] += into[t] * (tilt + bend * into[t] + bent[t] * own[t])
+        for k in range(p):
+            other, factor = U[k], K[P[p], P[k]]
+            for t in range(first, f):
+                total[t] += factor * into[t] * other[t]
+    for t in range(first, f):
+        left = rest[t] - diagonal[t] * own[t]
+        total[t] += half * left * left
+    for p in range(q):
+        right, given = M[P[p]], v[P[p]]
+        for t in range(first, f):
+            rest[t] = given - right[t] * own[t]
+        for k in range(q):
+            other, factor = U[k], M[P[p], P[k]]
+            for t in range(first, f):
+                rest[t] -= factor * other[t]
+        for t in range(first, f):
+            total[t] += half * rest[t] * rest[t]
+    for t in range(first, f):
+        bound[t] = value - total[t]

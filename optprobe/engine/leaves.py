@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int
 from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.damping import MOVED
-from optprobe.engine.expansion import expansion, newton_start
+from optprobe.engine.expansion import expansion, fitted_margin, newton_start
 from optprobe.engine.filter import MOST_ADDED, subsets
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
@@ -30,14 +30,17 @@ LISTED, MOST_LISTED = 300, 60_000
 """Bounds on how many supports the last centre may leave. Between them it is what could be fitted in
 the time that the children would take, if the node were branched on instead."""
 
-CHILD, CHILD_NUMBER = 40, 6e-7
+CHILD, CHILD_NUMBER = 150, 2e-6
 """What a child takes, in fits: so many, and so many for every product in its Gram matrix."""
 
 NO_COLUMNS = np.empty(0, np.int64)
 
-CENTRES, ENOUGH, USEFUL = 5, 100, 0.5
+CENTRES, ENOUGH, USEFUL = 5, 200, 0.5
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
+
+BEYOND = 4.0
+"""Times what may be left: if a sample says that more is, the node is split without a look."""
 
 LOADING, SUPPORT, NUMBER = 0.3, 2.5e-7, 1e-8
 """Seconds, about: to load the compiled loops; to bound a support by NumPy; for a number that a
@@ -61,6 +64,8 @@ class Found(NamedTuple):
 class Filtered(NamedTuple):
     """The centres of a node, by position, and the supports that all of them leave, within F.
 
+    `margin` are those of the last centre.
+
     `left` is None if there are too many, or if time ran out.
     `hubs` are then columns without which few enough would be met or left, if that pays; see
     `pairs.climb` and `_hubs`.
@@ -69,6 +74,7 @@ class Filtered(NamedTuple):
     centres: list[DualPoint]
     left: Int[Array, "m r"] | None
     hubs: Int[Array, "h"]
+    margin: Float64[Array, "n"]
 
 
 @dataclass
@@ -93,15 +99,29 @@ def fit_leaf(
     supports: Int[Array, "m k"],
     cutoff: float,
     compiled: Compiled,
+    near: Float64[Array, "n"] | None,
 ) -> Fits:
-    """Fit supports that share the forced columns, from one Newton step off their fit."""
+    """Fit supports that share the forced columns, from one Newton step.
+
+    Args:
+        columns: fetches columns.
+        rows: labels, weights, loss and ridge.
+        chosen: the forced columns.
+        supports: with them.
+        cutoff: a dual value that is enough.
+        compiled: whether to take compiled loops.
+        near: y (x . beta + b) of the point that the step is taken from; None for the fit on the
+            forced columns.
+    """
     used, inside = np.unique(supports, return_inverse=True)
     inside = inside.reshape(supports.shape)
     own = columns(used)
     block = own.signed(rows.y) if isinstance(own, Resident) else signed(own, rows)
     if not np.isfinite(rows.loss.lipschitz):
         return fit_supports(np.asarray(block), inside, rows, cutoff=cutoff)
-    at = expansion(block, np.searchsorted(used, chosen), rows)
+    if near is None:
+        near = fitted_margin(block, np.searchsorted(used, chosen), rows)
+    at = expansion(block, near, rows)
     logistic = isinstance(rows.loss, Logistic)
     if logistic and isinstance(block, Resident):
         from optprobe.engine.device import pruning as on_device
@@ -189,25 +209,30 @@ class Filter:
         block = self._held_columns(np.concatenate([chosen, members]))
         forced, free = np.asarray(block[: len(chosen)]), block[len(chosen) :]
         lam = self.rows.lam
-        first = self.centres.centre(forced, free, theta, offset, size, cutoff)
+        first, sample = self.centres.centre(forced, free, theta, offset, size, cutoff)
         points = [_point(first, chosen, members)]
         f = len(members)
         child = CHILD + CHILD_NUMBER * f * f * free.shape[1]
         most = min(max(LISTED, int(f * child)), MOST_LISTED)
+        if len(sample.pool) == f and sample.number > BEYOND * most:
+            hubs = _hubs(sample.supports, sample.weight, f, most, np.inf)
+            return Filtered(points, None, hubs, first.margin)
         found = self._left(first, f, size, cutoff, child)
         if found is None or len(found.hubs):
-            return Filtered(points, None, NO_COLUMNS if found is None else found.hubs)
-        left = found.sets
+            hubs = NO_COLUMNS if found is None else found.hubs
+            return Filtered(points, None, hubs, first.margin)
+        left, last = found.sets, first
         while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
-            centre = self.centres.centre_of(forced, free, left)
+            centre = self.centres.centre_of(forced, free, left, last)
             fewer = left[centre.below(left.T, lam, cutoff)]
             if len(fewer) > USEFUL * len(left):
                 break
-            left = fewer
+            left, last = fewer, centre
             points.append(_point(centre, chosen, members))
         if len(left) <= most:
-            return Filtered(points, left, NO_COLUMNS)
-        return Filtered(points, None, _hubs(left, f, most, child))
+            return Filtered(points, left, NO_COLUMNS, last.margin)
+        hubs = _hubs(left, np.ones(len(left)), f, most, child)
+        return Filtered(points, None, hubs, last.margin)
 
     def _left(self, first: Centre, f: int, size: int, cutoff: float, child: float) -> Found | None:
         """What the first centre leaves; None if time ran out."""
@@ -244,7 +269,9 @@ class Filter:
         return self.columns(columns)
 
 
-def _hubs(left: Int[Array, "m r"], f: int, most: int, child: float) -> Int[Array, "h"]:
+def _hubs(
+    left: Int[Array, "m r"], weight: Float64[Array, "m"], f: int, most: float, child: float
+) -> Int[Array, "h"]:
     """Columns that most of what is left has: without them no more than `most` would be left.
 
     The strongest columns have many partners, and few supports have none of them. One after another
@@ -253,15 +280,22 @@ def _hubs(left: Int[Array, "m r"], f: int, most: int, child: float) -> Int[Array
 
     Args:
         left: supports.
+        weight: how many each of them stands for.
         f: columns.
         most: that may be left.
-        child: what a child takes, in fits.
+        child: what a child takes, in fits; infinity to stop as soon as no more than `most` is left.
     """
-    count = np.bincount(left.ravel(), minlength=f)
+    size = left.shape[1]
+
+    def counted(supports: Array, each: Array) -> Array:
+        return np.bincount(supports.ravel(), np.repeat(each, size), minlength=f)
+
+    count, total = counted(left, weight), float(weight.sum())
     hubs: list[int] = []
-    while count.max() > child:
+    while count.max() > child or (child == np.inf and total > most):
         hubs.append(int(count.argmax()))
         has = (left == hubs[-1]).any(axis=1)
-        count -= np.bincount(left[has].ravel(), minlength=f)
-        left = left[~has]
-    return np.array(hubs, np.int64) if len(left) <= most else NO_COLUMNS
+        count -= counted(left[has], weight[has])
+        total -= float(weight[has].sum())
+        left, weight = left[~has], weight[~has]
+    return np.array(hubs, np.int64) if total <= most else NO_COLUMNS

@@ -31,7 +31,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.engine.damping import REACH
-from optprobe.engine.extending import Step, extend, extend_last
+from optprobe.engine.extending import Step, every, extend, extend_last
 from optprobe.engine.filter import Quadratic, costs, elimination
 from optprobe.engine.leaves import Found
 from optprobe.matrix.standardise import slices
@@ -42,6 +42,9 @@ Array = np.ndarray
 SUMS, MET = 2**16, 2**11
 """Sums of a level, and sets that the last level meets, for every fit that a child takes the time
 of: past it columns are set aside, for which the node has children."""
+
+EVERY = 2**14
+"""Supports of a node, for every fit that a child takes the time of, up to which all are met."""
 
 SAMPLED = 2048
 """Sets whose extensions tell about those of all."""
@@ -89,8 +92,12 @@ def above(
         child: what a child takes, in fits.
         stop: whether to give up: None is returned then.
     """
+    f = len(at.v)
     levels = _Loops(at, size, lam, cutoff, stop)
-    return climb(levels, len(at.v), size, at.value - cutoff, child)
+    if size > 2 and math.comb(f, size) <= EVERY * child:
+        left = levels.every(f, size)
+        return None if left is None else Found(left.astype(np.int64), np.empty(0, np.int64))
+    return climb(levels, f, size, at.value - cutoff, child)
 
 
 class Levels(Protocol):
@@ -187,6 +194,23 @@ class _Loops:
     def drop(self, columns: list[int]) -> None:
         self.E[columns] = self.E[:, columns] = -np.inf
 
+    def every(self, f: int, size: int) -> Int[Array, "m r"] | None:
+        """The supports that are left of all, however many their pairs sum to; None if stopped."""
+
+        def work(first: int) -> Array | None:
+            begun = np.arange(first, first + size - 1)
+            found: list[Array] = []
+            more = True
+            while more:
+                if self.stop():
+                    return None
+                out = np.empty((ROOM + f, size), np.int32)
+                more, held = every(begun, self.step, out)
+                found.append(out[:held])
+            return np.concatenate(found)
+
+        return _joined(in_threads(work, range(f - size + 1)), size)
+
     def longer(self, sets: Int[Array, "m q"], bar: float, last: bool) -> Int[Array, "m2 q1"] | None:
         q, f = sets.shape[1], len(self.E)
 
@@ -205,8 +229,12 @@ class _Loops:
                 found.append(out[:held])
             return np.concatenate([np.empty((0, q + 1), np.int32), *found])
 
-        found = in_threads(work, list(slices(len(sets), APART)))
-        whole = [part for part in found if part is not None]
-        if len(whole) < len(found):
-            return None
-        return np.concatenate([np.empty((0, q + 1), np.int32), *whole])
+        return _joined(in_threads(work, list(slices(len(sets), APART))), q + 1)
+
+
+def _joined(found: list[Array | None], size: int) -> Int[Array, "m r"] | None:
+    """Parts as one array; None if one of them was stopped."""
+    whole = [part for part in found if part is not None]
+    if len(whole) < len(found):
+        return None
+    return np.concatenate([np.empty((0, size), np.int32), *whole])

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 
-from optprobe.bounds import DualPoint, branch_bounds
+from optprobe.bounds import branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
 from optprobe.engine.leaves import NO_COLUMNS, Filter, fit_leaf
 from optprobe.engine.node import Node, Point
@@ -263,7 +263,7 @@ class Search:
         )
         few, hubs = size <= 1 or len(members) <= SMALL, NO_COLUMNS
         if few or near < NEAR:
-            hubs = self.leaf(number, chosen, members, size, at)
+            hubs = self.leaf(after, members, at)
             if hubs is None:
                 return []
         if self.out_of_time():
@@ -272,62 +272,77 @@ class Search:
             return self.chain(after, members, at, hubs)
         return self.branch(after, free, relaxed.beta[i], value, gain)
 
-    def leaf(
-        self, number: int, chosen: Array, members: Array, size: int, at: Point
-    ) -> Array | None:
+    def leaf(self, node: Node, members: Array, at: Point) -> Array | None:
         """Resolve a node by its supports, if few enough survive.
 
         Returns:
             None if it did. Else the node is open, and few enough would survive without these
             columns, if there are any.
         """
+        chosen, size = node.forced, min(self.k - len(node.forced), len(members))
         need = at.value - float(at.gain[chosen].sum()) - self.cutoff
         filtered = self.filter.takes(len(members), size)
         few = ENUMERATE if np.isfinite(self.rows.loss.lipschitz) else HINGE_ENUMERATE
         limit = FILTER_FROM if filtered else few if size > 1 else np.inf
         subsets = surviving_subsets(at.gain[members], size, need, limit)
-        centres: list[DualPoint] = []
-        hubs = NO_COLUMNS
+        found = None
         if subsets is None and filtered:
             theta, offset = np.append(at.beta[chosen], at.intercept), at.beta[members]
             found = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
-            centres, subsets, hubs = found.centres, found.left, members[found.hubs]
-        if subsets is None or not self.enumerate(number, chosen, members[subsets]):
+            subsets = found.left
+        hubs = NO_COLUMNS if found is None else members[found.hubs]
+        near = None if found is None else found.margin
+        if subsets is None or not self.enumerate(node.number, chosen, members[subsets], near):
             return hubs
-        if centres:
-            points = [centre.renumbered(self.columns) for centre in centres]
-            self.proof.filter(number, points, self.columns[chosen])
+        if found is not None:
+            points = [centre.renumbered(self.columns) for centre in found.centres]
+            self.proof.filter(node.number, points, self.columns[chosen])
         return None
 
     def chain(self, node: Node, members: Array, at: Point, order: Array) -> list[Node]:
         """Split on one free column after another, in this order, and filter each side in; then
-        what has none of them. No child has a relaxation of its own before.
+        what has none of them. What is left open is split in its turn.
+
+        No child has a relaxation of its own before.
         """
         size, number, point = self.k - len(node.forced), node.number, self.proof.point[node.number]
         opened: list[Node] = []
-        for first, column in enumerate(order):
-            rest = np.setdiff1d(members, order[:first])
-            tail = branch_bounds(at.value, float(at.gain[node.forced].sum()), at.gain[rest], size)
-            if tail.bound >= self.cutoff:
+        rest = members
+        while len(order):
+            for column in order:
+                forced_gain = float(at.gain[node.forced].sum())
+                tail = branch_bounds(at.value, forced_gain, at.gain[rest], size)
+                if tail.bound >= self.cutoff:
+                    return opened
+                if self.out_of_time() or self.out_of_memory():
+                    return [*opened, self.restricted(node, number, node.forced, rest, tail.bound)]
+                place = int(np.searchsorted(rest, column))
+                inside, number = self.proof.branch(number, int(self.columns[column]), point)
+                chosen = np.sort(np.append(node.forced, column))
+                entering = float(tail.entering[place])
+                rest, enters = np.delete(rest, place), np.delete(tail.entering, place)
+                free = rest[enters < self.cutoff]
+                child = self.restricted(node, inside, chosen, free, entering)
+                ahead = self.ahead - math.comb(len(rest), size - 1)
+                if child.bound < self.cutoff:
+                    below = self.below(child, free, at)
+                    ahead += sum(node.supports(self.k) for node in below)
+                    opened += below
+                self.ahead = ahead
+                self.report()
+            after = self.restricted(node, number, node.forced, rest, node.bound)
+            hubs = self.leaf(after, rest, at)
+            if hubs is None:
                 return opened
-            after = self.restricted(node, number, node.forced, rest, tail.bound)
-            if self.out_of_time() or self.out_of_memory():
-                return [*opened, after]
-            place = int(np.searchsorted(rest, column))
-            inside, number = self.proof.branch(number, int(self.columns[column]), point)
-            chosen = np.sort(np.append(node.forced, column))
-            free = np.delete(rest, place)[np.delete(tail.entering, place) < self.cutoff]
-            child = self.restricted(node, inside, chosen, free, float(tail.entering[place]))
-            left = min(size - 1, len(free))
-            if child.bound >= self.cutoff or self.leaf(inside, chosen, free, left, at) is None:
-                self.ahead -= math.comb(len(rest) - 1, size - 1)
-            else:
-                opened.append(child)
-            self.report()
-        rest = np.setdiff1d(members, order)
-        if self.leaf(number, node.forced, rest, min(size, len(rest)), at) is not None:
-            opened.append(self.restricted(node, number, node.forced, rest, node.bound))
-        return opened
+            node, order = after, hubs
+        return [*opened, node]
+
+    def below(self, node: Node, members: Array, at: Point) -> list[Node]:
+        """Resolve a node that has no relaxation of its own; what is left open of it."""
+        hubs = self.leaf(node, members, at)
+        if hubs is None:
+            return []
+        return self.chain(node, members, at, hubs) if len(hubs) else [node]
 
     def restricted(
         self, node: Node, number: int, chosen: Array, members: Array, bound: float
@@ -358,8 +373,13 @@ class Search:
             replace(node, bound=leaving, number=outside, free=packed),
         ]
 
-    def enumerate(self, number: int, chosen: Array, subsets: Array) -> bool:
-        """Fit the surviving supports of a node; False if time ran out before the last one."""
+    def enumerate(
+        self, number: int, chosen: Array, subsets: Array, near: Float64[Array, "n"] | None
+    ) -> bool:
+        """Fit the surviving supports of a node, from a point with the margins `near`.
+
+        False if time ran out before the last one.
+        """
         supports = np.concatenate([np.tile(chosen, (len(subsets), 1)), subsets], axis=1)
         supports = supports.astype(int)
         done: list[Fits] = []
@@ -371,7 +391,8 @@ class Search:
                 return False
             part = supports[first : first + step]
             columns, compiled = self.filter.columns, self.filter.compiled
-            done.append(fit_leaf(columns, self.rows, chosen, part, self.fit_cutoff, compiled))
+            cutoff = self.fit_cutoff
+            done.append(fit_leaf(columns, self.rows, chosen, part, cutoff, compiled, near))
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
         floor = min((float(fits.dual.min()) for fits in done), default=np.inf)

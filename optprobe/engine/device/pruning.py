@@ -1,6 +1,6 @@
 """`engine.pruning` as tensor operations: Newton steps on many supports until one prunes.
 
-The same iterates and dual values; see there. Supports that are done leave the batch.
+The same iterates, in float64; see there. Supports that are done leave the batch.
 """
 
 from __future__ import annotations
@@ -62,13 +62,12 @@ class _Work(NamedTuple):
         self, at: tuple[torch.Tensor, ...], full: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The best iterate of each support and its dual value."""
-        theta, gradient = at[0][full], at[1][full]
-        hessian = at[2][full[:, :, None], full[:, None, :]]
+        gradient, hessian = at[0][full], at[1][full[:, :, None], full[:, None, :]]
+        theta = torch.zeros_like(gradient)
         ridge = torch.full_like(theta[0], self.lam)
         ridge[-1] = 0.0
         least = torch.diag(ridge)
         least[-1, -1] = 1e-12
-        gradient = gradient + ridge * theta
         best, dual = torch.zeros_like(theta), torch.full_like(theta[:, 0], -torch.inf)
         live = torch.arange(len(full), device=full.device)
         columns = self.table[full]
