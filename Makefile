@@ -8,8 +8,10 @@ VENV := .venv
 demo: $(VENV)/core.stamp
 	$(VENV)/bin/optprobe demo
 
+# Beside other processes a thread that spins while it waits, or one more in BLAS, costs more than it gives.
 test: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest
+	OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive \
+	  $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/lint.stamp
 	$(VENV)/bin/ruff check .

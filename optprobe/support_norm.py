@@ -31,16 +31,15 @@ def support_norm_prox(
         inverse = 1.0 / size
     knots = np.concatenate([rho * inverse, (1.0 + rho) * inverse], axis=1)
     slopes = np.concatenate([size, -size], axis=1)
-    order = np.argsort(knots, axis=1)
-    knots = np.take_along_axis(knots, order, axis=1)
-    slopes = np.cumsum(np.take_along_axis(slopes, order, axis=1), axis=1)
+    row = np.arange(batch)
+    order = row[:, None], np.argsort(knots, axis=1)
+    knots, slopes = knots[order], np.cumsum(slopes[order], axis=1)
     finite = np.isfinite(knots)
     ends = np.where(finite, knots, 0.0)
-    rise = np.where(finite[:, 1:], slopes[:, :-1] * np.diff(ends, axis=1), 0.0)
+    rise = np.where(finite[:, 1:], slopes[:, :-1] * (ends[:, 1:] - ends[:, :-1]), 0.0)
     total = np.concatenate([np.zeros((batch, 1)), np.cumsum(rise, axis=1)], axis=1)
     # First breakpoint at which sum z reaches r; theta lies on the segment before it.
     after = np.argmax((total >= remaining[:, None] - 1e-12) & finite, axis=1)
-    row = np.arange(batch)
     before = np.maximum(after - 1, 0)
     slope = np.maximum(slopes[row, before], 1e-300)
     theta = ends[row, before] + (remaining - total[row, before]) / slope
@@ -48,7 +47,7 @@ def support_norm_prox(
     theta = np.where(reached & (after > 0), theta, np.inf)
     theta = np.where(remaining > 0, theta, 0.0)
     with np.errstate(invalid="ignore"):
-        z = np.clip(size * theta[:, None] - rho, 0.0, 1.0)
+        z = np.minimum(np.maximum(size * theta[:, None] - rho, 0.0), 1.0)
     z = np.where(size > 0.0, z, 0.0)
     return np.where(z > 0.0, c * z / (z + rho), 0.0), z
 

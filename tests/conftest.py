@@ -20,9 +20,11 @@ settings.load_profile("optprobe")
 MISSING = re.compile(r"backend not installed: (\w+)")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Load xpress where a warning is no error: Pyomo follows its first import with calls that
     warn, and would take the error for a missing solver for the rest of the process."""
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        return  # the process that hands tests out runs none
     with warnings.catch_warnings(), suppress(ImportError):
         warnings.simplefilter("ignore")
         for package in ("pyomo.environ", "xpress"):

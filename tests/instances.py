@@ -71,8 +71,17 @@ class Optimum:
     support: tuple[int, ...]
 
 
+_known: dict[str, Optimum] = {}
+
+
 def brute_force(problem: Problem) -> Optimum:
-    """Fit every support of size k (smaller ones cannot be better)."""
+    """Fit every support of size k (smaller ones cannot be better); once per problem."""
+    if problem.digest not in _known:
+        _known[problem.digest] = _brute_force(problem)
+    return _known[problem.digest]
+
+
+def _brute_force(problem: Problem) -> Optimum:
     rows = problem.rows
     columns = problem.usable
     block = signed(problem.data.columns(columns, problem.data.train), rows)

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from optprobe.bench import table, worker
 from optprobe.bench.grid import Overrides, instances
 from optprobe.bench.instances import Instance, Real, Synthetic, autoregressive
-from optprobe.bench.processes import THREAD_VARIABLES, WORKER, Process
+from optprobe.bench.processes import THREAD_VARIABLES, Process
 from optprobe.bench.report.html import write_html
 from optprobe.bench.report.summary import seconds_text, summarise
 from optprobe.bench.report.text import markdown
@@ -424,7 +424,7 @@ def test_without_pyarrow_nothing_runs(tmp_path, monkeypatch):
 
 
 MISBEHAVING = '''
-"""The real worker around a solver that misbehaves; the warm-up before it is left alone."""
+"""The real worker, without its warm-up, around a solver that misbehaves when asked to."""
 import os, signal, sys, time
 from dataclasses import replace
 from pathlib import Path
@@ -435,9 +435,9 @@ real_solve, real_check = worker.solve, worker.with_verdict
 how, folder = sys.argv[1:]
 
 def solve(problem, **settings):
-    observe = settings.get("observe")
-    if observe is None or how.startswith("check"):
+    if how == "honest" or how.startswith("check"):
         return real_solve(problem, **settings)
+    observe = settings["observe"]
     observe(TracePoint(0.1, float("-inf"), 0.75))
     observe(TracePoint(0.2, 0.25, 0.5))
     if how == "signal":
@@ -466,7 +466,7 @@ def check(problem, result):
         bytearray(5_000_000_000)
     return real_check(problem, result)
 
-worker.solve, worker.with_verdict = solve, check
+worker.solve, worker.with_verdict, worker.warm_up = solve, check, lambda run: None
 sys.exit(worker.main(folder))
 '''
 
@@ -474,15 +474,20 @@ BRIEF = Settings(time_limit=0.5, memory_gb=3.0)
 
 
 @pytest.fixture
-def misbehave(tmp_path):
-    """The record of a run whose solver does something, with a grace of half a second."""
+def quick(tmp_path):
+    """The command of a worker that does something, without a warm-up."""
     script = text_file(tmp_path / "misbehaving.py", MISBEHAVING)
+    return lambda how: (sys.executable, str(script), how)
+
+
+@pytest.fixture
+def misbehave(tmp_path, quick):
+    """The record of a run whose solver does something, with a grace of half a second."""
     folder = Folder(tmp_path / "out", BRIEF)
 
     def record(how: str, log=None) -> dict[str, Any]:
-        command = (sys.executable, str(script), how)
         one = Run(TINY, parse_solver("native"), 0, BRIEF)
-        assert execute([one], folder, worker=command, grace=0.5, log=log)
+        assert execute([one], folder, worker=quick(how), grace=0.5, log=log)
         return json.loads((folder.runs / f"{one.id}.json").read_text())
 
     return record
@@ -549,25 +554,24 @@ def test_threads_are_fixed_for_every_library(misbehave):
     assert all(f"{name}=1" in detail for name in THREAD_VARIABLES)
 
 
-def test_ctrl_c_kills_what_runs_and_records_nothing_of_it(tmp_path):
+def test_ctrl_c_kills_what_runs_and_records_nothing_of_it(tmp_path, quick):
     def stop(line: str) -> None:
         raise KeyboardInterrupt
 
-    script = text_file(tmp_path / "misbehaving.py", MISBEHAVING)
     settings = Settings(time_limit=300.0)
     folder = Folder(tmp_path / "out", settings)
     slow = Process(
         Run(TINY, parse_solver("highs"), 0, settings),
         folder.scratch / "slow",
-        worker=(sys.executable, str(script), "forever"),
+        worker=quick("forever"),
     )
     slow.kill()
     assert slow.child.returncode == -signal.SIGKILL
     runs = plan([TINY], [parse_solver("native")], 2, settings)
-    assert not execute(runs, folder, worker=WORKER, log=stop)
+    assert not execute(runs, folder, worker=quick("honest"), log=stop)
     assert len(list(folder.runs.iterdir())) == 1
     assert not folder.scratch.exists()
-    assert execute(runs, folder)
+    assert execute(runs, folder, worker=quick("honest"))
     assert len(folder.records()) == 2
 
 
@@ -610,12 +614,12 @@ def test_ctrl_c_at_the_command_line_leaves_a_report(tmp_path, pq):
     assert b"400x120" not in shown
 
 
-def test_jobs_side_by_side_give_the_same_answers(tmp_path, done):
+def test_jobs_side_by_side_give_the_same_answers(tmp_path, done, quick):
     settings = Settings(time_limit=20.0)
     folder = Folder(tmp_path / "out", settings)
     lines: list[str] = []
     runs = plan(instances(str(done.grid)), [parse_solver("native")], 1, settings)
-    assert execute(runs, folder, jobs=2, log=lines.append)
+    assert execute(runs, folder, worker=quick("honest"), jobs=2, log=lines.append)
     before = records(done.out)
     for name, record in records(folder.path).items():
         assert record["support"] == before[name]["support"]

@@ -60,8 +60,10 @@ def told(broken: Break, loss: str) -> Told:
     """Filtered searches from a poor start over sparse and heavy-tailed columns."""
     wrong = refused = believed = 0
     for seed in range(120):
+        if seed % 8 < 5:
+            continue
         problem = corner(seed, loss)
-        if seed % 8 < 5 or problem.k not in (3, 4):
+        if problem.k not in (3, 4):
             continue
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tree, "FILTER_FROM", 0)

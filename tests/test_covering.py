@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -47,7 +48,7 @@ def heads_of(f: int, r: int) -> list[np.ndarray]:
 def test_lines_take_the_best_step_beside_their_head() -> None:
     """From any column on, of those that are not in the head."""
     checked_lines = 0
-    for seed in range(40):
+    for seed in range(15):
         n = node(seed, ("logistic", "squared_hinge", "squared_error")[seed % 3])
         made = filter.quadratic(n.forced, n.free, n.margin, n.rows)
         lam, f = n.rows.lam, len(made.v)
@@ -87,6 +88,23 @@ def first_bounds(at: filter.Quadratic, r: int, lam: float) -> np.ndarray:
     return best
 
 
+@functools.cache
+def two_centres() -> tuple[filter.Quadratic, filter.Quadratic, float]:
+    """Of one node, and its ridge."""
+    n = node(4, "logistic")
+    made = filter.quadratic(n.forced, n.free, n.margin, n.rows)
+    other = filter.quadratic(n.forced, n.free, 0.9 * n.margin, n.rows)
+    return made, other, n.rows.lam
+
+
+@functools.cache
+def bounds_of_both(r: int) -> tuple[np.ndarray, np.ndarray]:
+    """The best bounds of the first centre, those of the own steps of the second."""
+    made, other, lam = two_centres()
+    every = np.array(list(itertools.combinations(range(len(made.v)), r))).T
+    return first_bounds(made, r, lam), np.fmax(centre_of(other, lam).bounds(every), -np.inf)
+
+
 def between(bounds: np.ndarray, share: float) -> float:
     """A number that no bound is near to."""
     ranked = np.sort(bounds)
@@ -103,11 +121,8 @@ def test_uncovered_is_what_no_bound_of_a_single_support_covers(
     along: int, block: int, r: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one centre or two, in blocks of any size, whether lines or sums come first."""
-    n = node(4, "logistic")
-    made = filter.quadratic(n.forced, n.free, n.margin, n.rows)
-    other = filter.quadratic(n.forced, n.free, 0.9 * n.margin, n.rows)
-    lam, f = n.rows.lam, len(made.v)
-    centres = [maker(made, lam), maker(other, lam)]
+    made, other, lam = two_centres()
+    f, centres = len(made.v), [maker(made, lam), maker(other, lam)]
     for module, name, value in (
         (lines, "BLOCK", block),
         (pairs, "BLOCK", block),
@@ -116,8 +131,7 @@ def test_uncovered_is_what_no_bound_of_a_single_support_covers(
     ):
         monkeypatch.setattr(module, name, value)
     everything = list(itertools.combinations(range(f), r))
-    first = first_bounds(made, r, lam)
-    second = np.fmax(centre_of(other, lam).bounds(np.array(everything).T), -np.inf)
+    first, second = bounds_of_both(r)
     for bounds, used in ((first, centres[:1]), (np.maximum(first, second), centres)):
         for share in (0.1, 0.5, 0.9):
             cutoff = between(bounds, share)

@@ -15,6 +15,8 @@ from instances import brute_force, random_problem
 from typer.testing import CliRunner
 
 import optprobe.curves.job
+import optprobe.curves.report.page
+import optprobe.curves.report.png
 from optprobe import demo
 from optprobe.cli import app
 from optprobe.cli.common import parse_grid
@@ -483,6 +485,13 @@ def run(*arguments: object):
     return CliRunner().invoke(app, [str(part) for part in arguments])
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, for what is told of other files."""
+    monkeypatch.setattr(optprobe.curves.report.png, "write_png", lambda *_: None)
+    monkeypatch.setattr(optprobe.curves.report.page, "write_html", lambda *_: None)
+
+
 QUICK = ("--k", "1:2", "--methods", "greedy,mean_difference@3", "--resamples", "20")
 
 
@@ -505,7 +514,7 @@ def test_curve_writes_everything(data, tmp_path):
     assert "another ridge (ridge: 0.01 there, 0.5 now)" in other.stderr
 
 
-def test_several_files_get_a_folder_each(data, tmp_path):
+def test_several_files_get_a_folder_each(data, tmp_path, undrawn):
     other = tmp_path / "other.npz"
     other.write_bytes(data.read_bytes())
     out = tmp_path / "out"
@@ -544,7 +553,7 @@ def test_a_false_bound_is_exit_code_1(data, tmp_path, monkeypatch):
     assert "the bound is false" in result.stdout
 
 
-def test_files_without_test_rows_are_split_by_group(tmp_path):
+def test_files_without_test_rows_are_split_by_group(tmp_path, undrawn):
     path = tmp_path / "whole.npz"
     held = {key: np.asarray(value) for key, value in task().items() if key != "test"}
     np.savez(path, **held)
