@@ -301,48 +301,34 @@ class Search:
 
     def chain(self, node: Node, members: Array, at: Point, order: Array) -> list[Node]:
         """Split on one free column after another, in this order, and filter each side in; then
-        what has none of them. What is left open is split in its turn.
-
-        No child has a relaxation of its own before.
+        what has none of them. No child has a relaxation of its own before.
         """
         size, number, point = self.k - len(node.forced), node.number, self.proof.point[node.number]
         opened: list[Node] = []
         rest = members
-        while len(order):
-            for column in order:
-                forced_gain = float(at.gain[node.forced].sum())
-                tail = branch_bounds(at.value, forced_gain, at.gain[rest], size)
-                if tail.bound >= self.cutoff:
-                    return opened
-                if self.out_of_time() or self.out_of_memory():
-                    return [*opened, self.restricted(node, number, node.forced, rest, tail.bound)]
-                place = int(np.searchsorted(rest, column))
-                inside, number = self.proof.branch(number, int(self.columns[column]), point)
-                chosen = np.sort(np.append(node.forced, column))
-                entering = float(tail.entering[place])
-                rest, enters = np.delete(rest, place), np.delete(tail.entering, place)
-                free = rest[enters < self.cutoff]
-                child = self.restricted(node, inside, chosen, free, entering)
-                ahead = self.ahead - math.comb(len(rest), size - 1)
-                if child.bound < self.cutoff:
-                    below = self.below(child, free, at)
-                    ahead += sum(node.supports(self.k) for node in below)
-                    opened += below
-                self.ahead = ahead
-                self.report()
-            after = self.restricted(node, number, node.forced, rest, node.bound)
-            hubs = self.leaf(after, rest, at)
-            if hubs is None:
+        for column in order:
+            forced_gain = float(at.gain[node.forced].sum())
+            tail = branch_bounds(at.value, forced_gain, at.gain[rest], size)
+            if tail.bound >= self.cutoff:
                 return opened
-            node, order = after, hubs
-        return [*opened, node]
-
-    def below(self, node: Node, members: Array, at: Point) -> list[Node]:
-        """Resolve a node that has no relaxation of its own; what is left open of it."""
-        hubs = self.leaf(node, members, at)
-        if hubs is None:
-            return []
-        return self.chain(node, members, at, hubs) if len(hubs) else [node]
+            if self.out_of_time() or self.out_of_memory():
+                return [*opened, self.restricted(node, number, node.forced, rest, tail.bound)]
+            place = int(np.searchsorted(rest, column))
+            inside, number = self.proof.branch(number, int(self.columns[column]), point)
+            chosen = np.sort(np.append(node.forced, column))
+            entering = float(tail.entering[place])
+            rest, enters = np.delete(rest, place), np.delete(tail.entering, place)
+            free = rest[enters < self.cutoff]
+            child = self.restricted(node, inside, chosen, free, entering)
+            if child.bound >= self.cutoff or self.leaf(child, free, at) is None:
+                self.ahead -= math.comb(len(rest), size - 1)
+            else:
+                opened.append(child)
+            self.report()
+        after = self.restricted(node, number, node.forced, rest, node.bound)
+        if self.leaf(after, rest, at) is not None:
+            opened.append(after)
+        return opened
 
     def restricted(
         self, node: Node, number: int, chosen: Array, members: Array, bound: float
