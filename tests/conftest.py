@@ -20,6 +20,15 @@ settings.load_profile("optprobe")
 MISSING = re.compile(r"backend not installed: (\w+)")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Five thousand problems take minutes that not every run has."""
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="all 5,000 problems of test_filtered_exactness.py, instead of every third hundred",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Load xpress where a warning is no error: Pyomo follows its first import with calls that
     warn, and would take the error for a missing solver for the rest of the process."""

@@ -1,5 +1,7 @@
 """Five thousand tiny problems, solved with the filters on: the optimum is that of brute force.
 
+A run takes every third hundred of them, `pytest --thorough` takes all.
+
 The search's thresholds are lowered until every part of it acts on problems of this size: one centre
 or several, NumPy or the compiled loops, hubs, chains, branching. Six of seven searches begin from
 a poor support, so that what finds the optimum is the search and no heuristic before it.
@@ -128,9 +130,14 @@ def searched(seed: int, loss: str, checked: bool) -> str:
         return fault(problem, checked)
 
 
-@pytest.mark.parametrize(
-    ("loss", "chunk"), [(loss, chunk) for loss, many in CHUNKS.items() for chunk in range(many)]
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for every hundred problems of a loss."""
+    if "chunk" in metafunc.fixturenames:
+        step = 1 if metafunc.config.getoption("thorough") else 3
+        chunks = [(loss, chunk) for loss, many in CHUNKS.items() for chunk in range(0, many, step)]
+        metafunc.parametrize(("loss", "chunk"), chunks)
+
+
 def test_filtered_searches_find_the_optimum(
     loss: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

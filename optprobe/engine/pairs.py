@@ -44,7 +44,7 @@ SUMS, MET = 2**16, 2**11
 of: past it columns are set aside, for which the node has children."""
 
 EVERY = 2**14
-"""Supports of a node, for every fit that a child takes the time of, up to which all are met."""
+"""For every fit that a child takes the time of: the supports of a node up to which all are met."""
 
 SAMPLED = 2048
 """Sets whose extensions tell about those of all."""
@@ -83,6 +83,8 @@ def above(
     stop: Callable[[], bool],
 ) -> Found | None:
     """The supports whose pairs cost too much for the cutoff, and whose own step does too.
+
+    In a small node all of them take their own step: that costs less than to look for them.
 
     Args:
         at: the centre.
