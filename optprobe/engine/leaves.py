@@ -292,7 +292,7 @@ def _hubs(
 
     count, total = counted(left, weight), float(weight.sum())
     hubs: list[int] = []
-    while count.max() > child or (child == np.inf and total > most):
+    while len(left) and (count.max() > child or (child == np.inf and total > most)):
         hubs.append(int(count.argmax()))
         has = (left == hubs[-1]).any(axis=1)
         count -= counted(left[has], weight[has])
