@@ -298,4 +298,5 @@ def _hubs(
         count -= counted(left[has], weight[has])
         total -= float(weight[has].sum())
         left, weight = left[~has], weight[~has]
-    return np.array(hubs, np.int64) if total <= most else NO_COLUMNS
+    few = not len(left) or total <= most
+    return np.array(hubs, np.int64) if few else NO_COLUMNS
