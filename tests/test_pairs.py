@@ -362,7 +362,7 @@ def test_small_nodes_list_what_no_step_proves(
     listed = 0
     for seed in range(6):
         at, lam = wide(seed, LOSSES[seed % 3], f, copies)
-        brute = Brute(at, lam, size)
+        brute = brute_of(seed, size, f, copies)
         for need in np.quantile(at.value - brute.own, (0.05, 0.5, 0.95, 0.999)):
             cutoff, near = at.value - need, 1e-8 * (1.0 + abs(need))
             may = ~(brute.own >= cutoff + near)

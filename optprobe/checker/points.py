@@ -122,20 +122,23 @@ class Fits:
 
     def _evaluate(self, part: slice) -> Float64[Array, "batch"]:
         bound = np.empty(part.stop - part.start)
+        for group in self._columns.groups(self.supports[part]):
+            rows = slice(part.start + group.start, part.start + group.stop)
+            bound[group] = self._evaluate_group(rows)
+        return bound
+
+    def _evaluate_group(self, part: slice) -> Float64[Array, "batch"]:
+        """Fits whose columns are held at once."""
+        bound = np.empty(part.stop - part.start)
         step = max(1, FIT_ROWS // self._columns.n)
-        supports = self.supports[part]
-        for group in self._columns.groups(supports):
-            block, place = self._columns.gather(supports[group])
+        block, place = self._columns.gather(self.supports[part])
 
-            def work(
-                first: int, group: slice = group, block: Array = block, place: Array = place
-            ) -> None:
-                last = min(first + step, group.stop)
-                gathered = block[place[first - group.start : last - group.start]]
-                rows = slice(part.start + first, part.start + last)
-                bound[first:last] = self._dual_values(gathered, rows)
+        def work(first: int) -> None:
+            few = slice(first, min(first + step, len(bound)))
+            rows = slice(part.start + few.start, part.start + few.stop)
+            bound[few] = self._dual_values(block[place[few]], rows)
 
-            side_by_side(work, range(group.start, group.stop, step))
+        side_by_side(work, range(0, len(bound), step))
         return bound
 
     def _dual_values(

@@ -152,16 +152,15 @@ class Centres:
             made = self.at_share(forced, free, start, offset, SHARES[place], sample.pool)
             return made, sample.where(made.below(sample.supports.T, self.rows.lam, cutoff))
 
-        place = self.place.get(size, len(SHARES) // 3)
+        begun = place = self.place.get(size, len(SHARES) // 3)
         best, left = tried(place, start)
         for step in (1, -1):
-            moved = False
             while left.number > FEW and 0 <= place + step < len(SHARES):
                 made, fewer = tried(place + step, best.fit)
                 if fewer.number >= left.number:
                     break
-                best, left, place, moved = made, fewer, place + step, True
-            if moved:
+                best, left, place = made, fewer, place + step
+            if place != begun:
                 break
         self.place[size] = place
         if len(sample.pool) < len(free):

@@ -4,8 +4,8 @@ Around any theta_0 with margins m_0, and g, H the gradient and the Hessian there
 
     loss(theta) ~ const + (g - H theta_0) . theta + theta' H theta / 2,   H theta_0 = X (w l'' m_0)
 
-which is all about theta_0: it may use columns that a support does not have. Gradient and Hessian of
-every support are blocks of one vector and one Gram matrix, so that no support touches the rows
+which is all about theta_0: it may use columns that a support does not have. Both terms of every
+support are blocks of one vector and one Gram matrix, so that no support touches the rows
 before its second iterate.
 """
 
@@ -27,7 +27,7 @@ Array = np.ndarray
 class Expansion(NamedTuple):
     """g - H theta_0 and H over signed columns and the intercept's (without the ridge)."""
 
-    gradient: Float64[Array, "q"]
+    linear: Float64[Array, "q"]
     hessian: Float64[Array, "q q"]
 
 
@@ -41,10 +41,10 @@ def expansion(block: Block, margin: Float64[Array, "n"], rows: Rows) -> Expansio
     """
     terms = rows.loss.terms(margin)
     bend = terms.curvature * rows.w
-    gradient = -(block @ (terms.dual * rows.w + bend * margin))
+    linear = -(block @ (terms.dual * rows.w + bend * margin))
     if isinstance(block, Resident):
-        return Expansion(gradient, block.weighted(bend, block).cpu().numpy())
-    return Expansion(gradient, gram(block * np.sqrt(bend)))
+        return Expansion(linear, block.weighted(bend, block).cpu().numpy())
+    return Expansion(linear, gram(block * np.sqrt(bend)))
 
 
 def fitted_margin(block: Block, forced: Int[Array, "s"], rows: Rows) -> Float64[Array, "n"]:
@@ -63,8 +63,8 @@ def newton_start(at: Expansion, supports: Int[Array, "m k"], lam: float) -> Floa
         lam: ridge.
     """
     m, k = supports.shape
-    full = np.concatenate([supports, np.full((m, 1), len(at.gradient) - 1)], axis=1)
+    full = np.concatenate([supports, np.full((m, 1), len(at.linear) - 1)], axis=1)
     ridge = np.append(np.full(k, lam), 0.0)
     local = at.hessian[full[:, :, None], full[:, None, :]]
     local[:, np.arange(k + 1), np.arange(k + 1)] += ridge + 1e-12
-    return -np.linalg.solve(local, at.gradient[full][:, :, None])[:, :, 0]
+    return -np.linalg.solve(local, at.linear[full][:, :, None])[:, :, 0]

@@ -215,7 +215,7 @@ class Filter:
         child = CHILD + CHILD_NUMBER * f * f * free.shape[1]
         most = min(max(LISTED, int(f * child)), MOST_LISTED)
         if len(sample.pool) == f and sample.number > BEYOND * most:
-            hubs = _hubs(sample.supports, sample.weight, f, most, np.inf)
+            hubs = _hubs(sample.supports, sample.weight, f, most, 0.0, until=most)
             return Filtered(points, None, hubs, first.margin)
         found = self._left(first, f, size, cutoff, child)
         if found is None or len(found.hubs):
@@ -270,7 +270,12 @@ class Filter:
 
 
 def _hubs(
-    left: Int[Array, "m r"], weight: Float64[Array, "m"], f: int, most: float, child: float
+    left: Int[Array, "m r"],
+    weight: Float64[Array, "m"],
+    f: int,
+    most: float,
+    child: float,
+    until: float = 0.0,
 ) -> Int[Array, "h"]:
     """Columns that most of what is left has: without them no more than `most` would be left.
 
@@ -283,7 +288,8 @@ def _hubs(
         weight: how many each of them stands for.
         f: columns.
         most: that may be left.
-        child: what a child takes, in fits; infinity to stop as soon as no more than `most` is left.
+        child: what a child takes, in fits.
+        until: so few are left that no more columns are taken.
     """
     size = left.shape[1]
 
@@ -292,7 +298,7 @@ def _hubs(
 
     count, total = counted(left, weight), float(weight.sum())
     hubs: list[int] = []
-    while len(left) and (count.max() > child or (child == np.inf and total > most)):
+    while len(left) and total > until and count.max() > child:
         hubs.append(int(count.argmax()))
         has = (left == hubs[-1]).any(axis=1)
         count -= counted(left[has], weight[has])

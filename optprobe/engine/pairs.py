@@ -31,9 +31,10 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.engine.damping import REACH
-from optprobe.engine.extending import Step, every, extend, extend_last
+from optprobe.engine.extending import every, extend, extend_last
 from optprobe.engine.filter import Quadratic, costs, elimination
 from optprobe.engine.leaves import Found
+from optprobe.engine.steps import Step
 from optprobe.matrix.standardise import slices
 from optprobe.threads import in_threads
 
@@ -49,8 +50,9 @@ EVERY = 2**14
 SAMPLED = 2048
 """Sets whose extensions tell about those of all."""
 
-APART, ROOM = 64, 2**13
-"""Sets that a piece of work extends, and room for what comes of them."""
+APART, PARTS, ROOM = 64, 4, 2**13
+"""Sets that a piece of work extends, or pieces that a small node's are in, and room for what comes
+of them."""
 
 LOWERED = 1.0 - 1e-9
 """Times this, what is needed is exceeded whatever rounding does to the sums."""
@@ -199,19 +201,19 @@ class _Loops:
     def every(self, f: int, size: int) -> Int[Array, "m r"] | None:
         """The supports that are left of all, however many their pairs sum to; None if stopped."""
 
-        def work(first: int) -> Array | None:
-            begun = np.arange(first, first + size - 1)
-            found: list[Array] = []
-            more = True
-            while more:
-                if self.stop():
-                    return None
-                out = np.empty((ROOM + f, size), np.int32)
-                more, held = every(begun, self.step, out)
-                found.append(out[:held])
+        def work(part: int) -> Array | None:
+            found = [np.empty((0, size), np.int32)]
+            for first in range(part, f - size + 1, PARTS):
+                begun, more = np.arange(first, first + size - 1), True
+                while more:
+                    if self.stop():
+                        return None
+                    out = np.empty((ROOM + f, size), np.int32)
+                    more, held = every(begun, self.step, out)
+                    found.append(out[:held])
             return np.concatenate(found)
 
-        return _joined(in_threads(work, range(f - size + 1)), size)
+        return _joined(in_threads(work, range(PARTS)), size)
 
     def longer(self, sets: Int[Array, "m q"], bar: float, last: bool) -> Int[Array, "m2 q1"] | None:
         q, f = sets.shape[1], len(self.E)

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Int
 
 from optprobe.engine.damping import REACH
-from optprobe.engine.extending import HEAD, MANY
+from optprobe.engine.extending import MANY
 from optprobe.engine.filter import Quadratic, elimination
 from optprobe.engine.leaves import Found
 from optprobe.engine.pairs import climb
+from optprobe.engine.steps import HEAD
 from optprobe.matrix.standardise import slices
 
 Array = np.ndarray
@@ -37,7 +38,7 @@ def above(
     stop: Callable[[], bool],
     device: torch.device,
 ) -> Found | None:
-    """The supports that `engine.pairs.above` finds, on a device."""
+    """The supports that `engine.pairs.above` finds from pairs upwards, on a device."""
     levels = Tensors(at, size, lam, cutoff, stop, device)
     return climb(levels, len(at.v), size, at.value - cutoff, child)
 
@@ -155,7 +156,7 @@ class Tensors:
         over[many] &= ~(self.beside(heads[many]) >= self.cutoff)
 
     def beside(self, heads: torch.Tensor) -> torch.Tensor:
-        """Bounds of every head and one more column; see `engine.extending`."""
+        """Bounds of every head and one more column; see `engine.steps`."""
         P, (d, cost) = heads.T, self.step(heads, HEAD)
         rest = (self.v[P] - (self.M[P[:, None], P] * d).sum(1)) / self.lam
         own, half = self.M.diagonal(), 0.5 / self.lam
