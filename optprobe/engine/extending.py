@@ -15,7 +15,7 @@ Array = np.ndarray
 
 MANY, SINGLE = 32, 6
 """Supports of a set and a further column past which they are bounded along the line first, at the
-set's own step, and of those that this leaves, past which they take their own steps together."""
+set's own step; of a small node's, past which they take their own steps together."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -39,7 +39,7 @@ def extend_last(E, sets, start, bar, at, out):  # type: ignore
     """`extend`, less the supports that their own step or that of the set proves out."""
     value, cutoff = at[4], at[6]
     held, f, q = 0, E.shape[0], sets.shape[1]
-    line, bound, work = np.empty(f), np.empty(f), np.empty((q + 4, f))
+    line, bound, work = np.empty(f), np.empty(f), np.empty((3, f))
     A, d = np.empty((q + 1, q + 1)), np.empty(q + 1)
     T, inside = np.empty((2, q + 1), np.int64)
     for b in range(start, len(sets)):
@@ -55,24 +55,17 @@ def extend_last(E, sets, start, bar, at, out):  # type: ignore
         many = hits > MANY
         if many:
             bounds_beside(at, T[:q], 0, A, d, work, bound)
-            for t in range(f):
-                if bound[t] >= cutoff and line[t] > rest:
-                    line[t] = -np.inf
-                    hits -= 1
-        together = hits > SINGLE
-        if together:
-            own_bounds(at, T[:q], 0, A, d, work, bound)
         for t in range(f):
-            if line[t] > rest:
+            if line[t] > rest and not (many and bound[t] >= cutoff):
                 T[q] = t
-                own = bound[t] if together else value - own_cost(at, T, A, d, 1.0)
+                own = value - own_cost(at, T, A, d, 1.0)
                 if not own >= cutoff and _least(E, T[:q], t, inside):
                     out[held] = inside
                     held += 1
     return len(sets), held
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def every(P, at, out):  # type: ignore
     """Fill `out` with the supports that neither step proves out, of all that begin as P does.
 

@@ -100,7 +100,7 @@ def bounds_beside(at, P, first, A, d, work, bound):  # type: ignore
         bound[t] = low - half * R[t] * R[t] + best * (e - c * best)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+@numba.njit(inline="always")
 def own_bounds(at, P, first, A, d, work, bound):  # type: ignore
     """Bounds of the supports P + l, l from `first` on, at their own steps, those of `own_cost`.
 
