@@ -95,7 +95,9 @@ def read(path: str | Path) -> Activations:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: no such file")
+        raise InputError(
+            f"{path}: no such file; give the path of a .npz or .safetensors file that holds X and y"
+        )
     if path.is_dir():
         raise InputError(f"{path} is a folder; pass one .npz or .safetensors file")
     reader = READERS.get(path.suffix.lower())

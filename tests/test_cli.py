@@ -355,7 +355,8 @@ def test_a_refusal_shows_no_traceback(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"optprobe: {tmp_path / 'no.npz'}: no such file\n"
+    told = "no such file; give the path of a .npz or .safetensors file that holds X and y"
+    assert done.stderr == f"optprobe: {tmp_path / 'no.npz'}: {told}\n"
 
 
 def test_a_proof_does_not_hold_for_other_data(data, tmp_path):
