@@ -8,12 +8,15 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from optprobe.matrix.source import RowSource
-from optprobe.matrix.standardise import Standardisation, row_slices
+from optprobe.matrix.standardise import Standardisation, row_slices, slices
 
 Array = np.ndarray
 
 DOUBLE_BYTES = 2**27
 """Z up to this size is held in float64; past it in float32 (the decisions stay in float64)."""
+
+TRANSPOSED_BYTES = 2**19
+"""Size in float64 of a block of rows that is transposed, small enough to stay in a cache."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class DenseMatrix:
         n, d = len(train), X.shape[1]
         dtype = np.float64 if 8 * n * d <= DOUBLE_BYTES else np.float32
         transposed = np.empty((d, n), dtype)
-        for part in row_slices(n, d):
+        for part in slices(n, max(1, TRANSPOSED_BYTES // (8 * max(1, d)))):
             transposed[:, part] = by.apply(X[train[part]]).T
         transposed[by.constant] = 0.0
         return cls(transposed)
