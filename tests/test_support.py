@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from optprobe.bounds import repair_intercept
+from optprobe.files import read
 from optprobe.losses import LOSSES
 from optprobe.support import Fits, Rows, fit_support, fit_supports, signed
+
+DATA = Path(str(files("optprobe"))) / "data" / "digit_L01.npz"
 
 every_loss = pytest.mark.parametrize("loss", LOSSES)
 
@@ -117,6 +122,17 @@ def test_the_gap_closes_with_fewer_rows_than_columns(loss, weighting):
 def test_the_gap_closes_on_random_fits(loss, kind, weighting, power, k, n, seed):
     columns, rows = instance(kind, weighting, loss, 10.0**power, n, k, seed)
     proves(columns, rows, fit_support(columns, rows))
+
+
+def test_the_gap_closes_where_few_rows_hold_the_fit():
+    """At a large ridge the hinge is a linear program but for a handful of rows at the kink: a fit
+    whose rows all stopped short alone would go round in circles."""
+    problem = read(DATA).problem(k=2, lam=1.0, loss="hinge")
+    rng = np.random.default_rng(0)
+    columns = np.sort(rng.permutation(problem.usable)[:40])
+    block = signed(problem.matrix.columns(columns), problem.rows)
+    supports = np.array([np.sort(rng.permutation(40)[:2]) for _ in range(64)])
+    assert fit_supports(block, supports, problem.rows).gap.max() < 1e-9
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)

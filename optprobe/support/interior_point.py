@@ -1,11 +1,15 @@
-"""Mehrotra's predictor-corrector on the hinge, for a chunk of supports of one size at a time.
+"""Primal-dual path following on the hinge, for a chunk of supports of one size at a time.
 
     central path:  m - 1 = z - u,  z a = mu,  u (1-a) = mu,  lam beta = Z_S (w a),  y.(w a) = 0
 
-Source: Mehrotra 1992; Ferris and Munson 2002, "Interior-point methods for massive support vector
-machines", for the algebra of rank k + 1. The path is the smoothing `BarrierHinge`, so (beta, b, mu)
-stands for a dual point at every iterate: the path is followed to STORED_MU, centred there, and
-then on to the accuracy of the lower bound.
+A row that would leave its side stops short alone (see `hinge_relaxation.py`); a support that gets
+nowhere like this, where the few rows that stop are those that hold it, takes one length for all
+from then on.
+
+Source: Wright 1997, "Primal-dual interior-point methods"; Ferris and Munson 2002, "Interior-point
+methods for massive support vector machines", for the algebra of rank k + 1. The path is the
+smoothing `BarrierHinge`, so (beta, b, mu) stands for a dual point at every iterate: the path is
+followed to STORED_MU, centred there, and then on to the accuracy of the lower bound.
 """
 
 from __future__ import annotations
@@ -34,8 +38,14 @@ coefficients would not reproduce their dual value, and it costs only 2 mu.
 START_MU = 2.0
 """Smoothing of the first iterate; a well-centred start saves two of twenty passes."""
 
-BOUNDARY = 0.999
+BOUNDARY = 0.9
 """Fraction of the way to the boundary that a step may go."""
+
+SHRINK = 0.2
+"""Share of mu that a step aims at."""
+
+STALLED = 0.9
+"""Share of its last mu above which a support got nowhere."""
 
 CENTRING = 10
 """At most this many centring steps at STORED_MU."""
@@ -79,43 +89,39 @@ class _Iterate:
         return 1.0 / np.maximum(pace.max(axis=1), 1.0)
 
     def moved(self, step: _Step, length: Array) -> _Iterate:
-        """After a step. Margins are computed afresh: what is stored must be reproduced from the
-        coefficients alone, and a running sum would drift from them."""
-        pace = length[:, None]
+        """After a step that every row takes as far as it may. Margins are computed afresh: what is
+        stored must be reproduced from the coefficients alone, and a running sum would drift."""
+        pace, left = length[:, None], 1.0 - BOUNDARY
         theta = self.theta + pace * step.theta
         margin = np.matmul(theta[:, None, :], self.gathered)[:, 0]
+        z = np.maximum(self.z + pace * step.z, left * self.z)
+        u = np.maximum(self.u + pace * step.u, left * self.u)
+        apart = margin - 1.0 - (z - u)
         return _Iterate(
             theta,
             self.gathered,
             margin,
-            self.a + pace * step.a,
-            self.z + pace * step.z,
-            self.u + pace * step.u,
+            np.clip(self.a + pace * step.a, left * self.a, 1.0 - left * (1.0 - self.a)),
+            z + np.maximum(apart, 0.0),
+            u + np.maximum(-apart, 0.0),
         )
 
 
-class _System:
-    """The Newton system of one iterate, reduced to k + 1 unknowns, for several targets."""
-
-    def __init__(self, it: _Iterate, rows: Rows, ridge: Array) -> None:
-        self.it, self.rest = it, 1.0 - it.a
-        self.row = 1.0 / (it.z / it.a + it.u / self.rest)
-        self.gradient = it.theta * ridge - row_dots(it.gathered, rows.w * it.a)
-        self.curved = it.gathered * (self.row * rows.w)[:, None, :]
-        self.hessian = np.matmul(self.curved, it.gathered.transpose(0, 2, 1))
-        diagonal = np.arange(len(ridge))
-        self.hessian[:, diagonal, diagonal] += ridge + 1e-14
-
-    def towards(self, low: Array, high: Array) -> _Step:
-        """The direction to z a = low, u (1-a) = high (second-order terms folded in)."""
-        it, rest = self.it, self.rest
-        residual = 1.0 - it.margin + low / it.a - high / rest
-        right = row_dots(self.curved, residual) - self.gradient
-        theta = np.linalg.solve(self.hessian, right[:, :, None])[:, :, 0]
-        da = self.row * (residual - np.matmul(theta[:, None, :], it.gathered)[:, 0])
-        dz = (low - it.a * it.z - it.z * da) / it.a
-        du = (high - rest * it.u + it.u * da) / rest
-        return _Step(theta, da, dz, du)
+def _direction(it: _Iterate, rows: Rows, ridge: Array, mu: Array) -> _Step:
+    """Newton's direction to the path's point at mu, reduced to k + 1 unknowns."""
+    rest = 1.0 - it.a
+    row = 1.0 / (it.z / it.a + it.u / rest)
+    curved = it.gathered * (row * rows.w)[:, None, :]
+    hessian = np.matmul(curved, it.gathered.transpose(0, 2, 1))
+    diagonal = np.arange(len(ridge))
+    hessian[:, diagonal, diagonal] += ridge + 1e-14
+    residual = 1.0 - it.margin + mu / it.a - mu / rest
+    right = row_dots(it.gathered, rows.w * (row * residual + it.a)) - it.theta * ridge
+    theta = np.linalg.solve(hessian, right[:, :, None])[:, :, 0]
+    a = row * (residual - np.matmul(theta[:, None, :], it.gathered)[:, 0])
+    z = (mu - it.z * (it.a + a)) / it.a
+    u = (mu - it.u * (rest - a)) / rest
+    return _Step(theta, a, z, u)
 
 
 def interior_point(
@@ -134,6 +140,7 @@ def interior_point(
     primal, dual = np.full(batch, np.inf), np.full(batch, -np.inf)
     lower, point = dual.copy(), np.zeros((batch, block.shape[1]))
     centred = np.zeros(batch, int)  # centring steps taken at STORED_MU
+    careful, last = np.zeros(batch, bool), np.full(batch, np.inf)
     live = np.arange(batch)
     it = _first(block[full], start)
     for _ in range(STEPS):
@@ -165,7 +172,14 @@ def interior_point(
         centring = mu <= 2.0 * least
         settled = primal[live] - dual[live] <= 6.0 * STORED_MU * primal[live]
         centred[live] += np.where(centring & stored, np.where(settled, CENTRING, 1), 0)
-        it = _predict_and_correct(it, _System(it, rows, ridge), mu, centring, least, w)
+        aim = np.where(centring, least, np.maximum(SHRINK * mu, least))[:, None]
+        step = _direction(it, rows, ridge, aim)
+        careful[live] |= (mu > STALLED * last[live]) & ~centring
+        last[live] = mu
+        length, slow = np.ones(len(live)), careful[live]
+        if slow.any():
+            length[slow] = BOUNDARY * it.reach(step)[slow]
+        it = it.moved(step, length)
     return ChunkFits(best, solution, primal, dual, best_mu, np.maximum(lower, dual), point)
 
 
@@ -175,24 +189,3 @@ def _first(gathered: Array, start: Array) -> _Iterate:
     path = BarrierHinge(START_MU)
     a, rest = path.dual(margin), path.dual(2.0 - margin)
     return _Iterate(start, gathered, margin, a, START_MU / a, START_MU / rest)
-
-
-def _predict_and_correct(
-    it: _Iterate, system: _System, mu: Array, centring: Array, least: Array, w: Array
-) -> _Iterate:
-    """One step: aim at the mu that the affine step promises, but at `least` where centring."""
-    if centring.all():  # nothing to predict: aim at the path itself
-        step = system.towards(least[:, None], least[:, None])
-        return it.moved(step, np.minimum(1.0, BOUNDARY * it.reach(step)))
-    nothing = np.zeros_like(it.a)
-    affine = system.towards(nothing, nothing)
-    far = it.reach(affine)[:, None]
-    a, z, u = it.a + far * affine.a, it.z + far * affine.z, it.u + far * affine.u
-    after = 0.5 * ((a * z + (1.0 - a) * u) @ w)
-    target = np.maximum(mu * np.clip(after / mu, 0.0, 1.0) ** 3, least)
-    target = np.where(centring, least, target)[:, None]
-    second = np.where(centring, 0.0, 1.0)[:, None]
-    step = system.towards(
-        target - second * affine.a * affine.z, target + second * affine.a * affine.u
-    )
-    return it.moved(step, np.minimum(1.0, BOUNDARY * it.reach(step)))
