@@ -21,6 +21,8 @@ Array = np.ndarray
 ROUND = 0.05
 """How far the hinge is rounded off while supports are searched: fits then take Newton's method."""
 
+NOTHING = np.empty(0, np.int64)
+
 SAME = 1e-9
 """Relative difference below which two objectives are those of one support."""
 
@@ -34,19 +36,35 @@ def rounded(
     return _fitted(matrix, rows, support)
 
 
+def selected(
+    matrix: DesignMatrix,
+    rows: Rows,
+    k: int,
+    usable: Int[Array, "p"],
+    known: Sequence[Int[Array, "s"]],
+    stop: Callable[[], bool],
+) -> Incumbent:
+    """Forward selection from the last known support of no more than k columns, if there is one."""
+    start = next((support for support in reversed(known) if len(support) <= k), NOTHING)
+    if len(start) < min(k, len(usable)):
+        start = greedy(matrix, _near(rows), k, usable, stop, start).support
+    return _fitted(matrix, rows, start)
+
+
 def first_incumbent(
     matrix: DesignMatrix,
     rows: Rows,
     k: int,
     usable: Int[Array, "p"],
     known: Sequence[Int[Array, "s"]],
-    start: Incumbent | None,
+    start: Incumbent,
     stop: Callable[[], bool],
 ) -> Incumbent:
-    """Single swaps from the best of greedy and a given start, and from each of the known supports
-    of size k or k - 1, to these any column added (the swaps exchange it for the best one).
+    """Single swaps from a given start, from a greedy one if that is better, and from each of the
+    known supports of size k or k - 1 that the start does not have, to these any column added (the
+    swaps exchange it for the best one).
 
-    The hinge is rounded off until the support is chosen.
+    The hinge is rounded off until the support is chosen; its start is a greedy one (`selected`).
 
     Args:
         matrix: standardised columns; where the search is about few of them, it works on a copy.
@@ -57,18 +75,17 @@ def first_incumbent(
         start: an incumbent to improve.
         stop: whether to give up improving.
     """
-    given = [] if start is None else [start.support]
-    inside = np.unique(np.concatenate([usable, *known, *given]))
+    known = [support for support in known if not np.isin(support, start.support).all()]
+    inside = np.unique(np.concatenate([usable, *known, start.support]))
     if 2 * len(inside) > matrix.shape[1]:
         inside, few = np.arange(matrix.shape[1]), matrix
     else:
         few = matrix.restrict(inside)
     usable = np.searchsorted(inside, usable)
-    near = rows
-    if isinstance(rows.loss, Hinge):
-        near = replace(rows, loss=SoftHinge(ROUND))
-    begun = [_fitted(few, near, np.searchsorted(inside, support)) for support in given]
-    first = min([*begun, greedy(few, near, k, usable, stop)], key=_objective)
+    near = _near(rows)
+    first = _fitted(few, near, np.searchsorted(inside, start.support))
+    if not isinstance(rows.loss, Hinge):
+        first = min(first, greedy(few, near, k, usable, stop), key=_objective)
     found: list[Incumbent] = []
     for support in (np.searchsorted(inside, support) for support in known):
         if len(support) == k - 1:
@@ -80,7 +97,12 @@ def first_incumbent(
         found.append(swap(few, near, first, usable, stop))
     best = min(found, key=_objective)
     best = _fitted(matrix, rows, inside[best.support])
-    return best if start is None else min(best, start, key=_objective)
+    return min(best, start, key=_objective)
+
+
+def _near(rows: Rows) -> Rows:
+    """With the hinge rounded off."""
+    return replace(rows, loss=SoftHinge(ROUND)) if isinstance(rows.loss, Hinge) else rows
 
 
 def _fitted(matrix: DesignMatrix, rows: Rows, support: Int[Array, "s"]) -> Incumbent:

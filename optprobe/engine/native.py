@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from optprobe.bounds import DualPoint, DualPoints, dual_points, stored_as
-from optprobe.engine.incumbent import first_incumbent, rounded
+from optprobe.engine.incumbent import first_incumbent, rounded, selected
 from optprobe.engine.node import Node
 from optprobe.engine.proof import Proof
 from optprobe.engine.tree import Search
@@ -199,7 +199,8 @@ def _root(
     """The first incumbent, the root's relaxation and the cutoff that closes the gap.
 
     The relaxation of a smooth loss is cheap, and where it rounds to its own value no heuristic is
-    needed: it comes first. The hinge's is not, and waits for a cutoff.
+    needed: it comes first. The hinge's is not, and waits for a cutoff. Other heuristics see only
+    the columns that it leaves.
     """
     rows, k, hints = problem.rows, problem.k, warm.points
     start = _spread(hints[-1:], place, len(numbers), stored_as(rows.loss))
@@ -213,21 +214,26 @@ def _root(
         intercept=hints[-1].intercept if hints else 0.0,
         stop=stop,
     )
-    relaxed = incumbent = None
+    known = [place[s] for s in warm.supports]
     if np.isfinite(rows.loss.lipschitz):
         relaxed = relax_root(np.inf)
         incumbent = rounded(matrix, rows, k, positions, relaxed)
-    if relaxed is None or incumbent is None or not _closed(incumbent, relaxed, gap):
-        known = [place[s] for s in warm.supports]
-        if relaxed is not None and incumbent is not None:
-            cutoff = incumbent.objective + _margin(problem, matrix.roundoff, incumbent.objective)
-            left = screen(DualPoints(relaxed.value, relaxed.gain), k, free, cutoff)
-            positions = np.flatnonzero(left.forced | left.free)
+    else:
+        incumbent = selected(matrix, rows, k, positions, known, stop)
+        relaxed = relax_root(_cutoff(problem, matrix, incumbent, gap))
+    if not _closed(incumbent, relaxed, gap):
+        cutoff = incumbent.objective + _margin(problem, matrix.roundoff, incumbent.objective)
+        left = screen(DualPoints(relaxed.value, relaxed.gain), k, free, cutoff)
+        positions = np.flatnonzero(left.forced | left.free)
         incumbent = first_incumbent(matrix, rows, k, positions, known, incumbent, stop)
     incumbent = _refitted(problem, numbers, incumbent)
+    return incumbent, relaxed, _cutoff(problem, matrix, incumbent, gap)
+
+
+def _cutoff(problem: Problem, matrix: DesignMatrix, incumbent: Incumbent, gap: float) -> float:
+    """What a bound must reach, rounding included."""
     upper = incumbent.objective
-    cutoff = upper - gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
-    return incumbent, relaxed or relax_root(cutoff), cutoff
+    return upper - gap * abs(upper) + _margin(problem, matrix.roundoff, upper)
 
 
 DOUBLE = 2.0**-53

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from optprobe.heuristics.fits import Incumbent, best_of, fit_many, gains_at, shortlist
 from optprobe.matrix import DesignMatrix
 from optprobe.problem import Problem
-from optprobe.support import Rows, fit_supports
+from optprobe.support import Rows
 
 Array = np.ndarray
 
@@ -24,9 +24,10 @@ def greedy(
     k: int,
     usable: Int[Array, "p"],
     stop: Callable[[], bool] = lambda: False,
+    start: Int[Array, "s"] | None = None,
 ) -> Incumbent:
     """Forward selection up to k columns (all of them if there are fewer); see `selection`."""
-    return next(selection(matrix, rows, [min(k, len(usable))], usable, stop))
+    return next(selection(matrix, rows, [min(k, len(usable))], usable, stop, start))
 
 
 def selection(
@@ -35,6 +36,7 @@ def selection(
     sizes: Sequence[int],
     usable: Int[Array, "p"],
     stop: Callable[[], bool] = lambda: False,
+    start: Int[Array, "s"] | None = None,
 ) -> Iterator[Incumbent]:
     """Forward selection: each step adds the best of the few columns of largest gain.
 
@@ -47,9 +49,10 @@ def selection(
         sizes: at which to yield, increasing; the fits at these are exact, those between coarse.
         usable: columns to choose from, at least as many as the largest size.
         stop: asked before every step.
+        start: columns that every support has, fewer than the smallest size; by default none.
     """
-    support = np.empty((1, 0), int)
-    fits = fit_supports(rows.y[None], support, rows)
+    support = np.empty((1, 0), int) if start is None else start[None]
+    fits = fit_many(matrix.columns, rows, support)
     while support.shape[1] < sizes[-1]:
         gain = gains_at(matrix, rows, support, fits).gain[0]
         others = np.setdiff1d(usable, support[0])
@@ -63,13 +66,13 @@ def selection(
             return
         top = ranked[: shortlist(rows)]
         supports = np.concatenate([np.repeat(support, len(top), axis=0), top[:, None]], axis=1)
-        start = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
+        theta = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
         wanted = supports.shape[1] in sizes
         tried = fit_many(
             matrix.columns,
             rows,
             supports,
-            start=np.repeat(start, len(top), axis=0),
+            start=np.repeat(theta, len(top), axis=0),
             accuracy=0.0 if wanted else COARSE,
         )
         best = int(np.argmin(tried.primal))
