@@ -163,14 +163,15 @@ class Certificate:
         np.savez_compressed(out, **content)
         return out.getvalue()
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write one .npz file; a half-written file never takes the name."""
+        path = Path(path)
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(self.to_bytes())
         partial.replace(path)
 
 
-def read(path: Path) -> Certificate:
+def read(path: str | Path) -> Certificate:
     """Read a certificate, trusting nothing in it.
 
     Raises:
