@@ -10,6 +10,7 @@ import numpy as np
 
 from optprobe.checker import verify
 from optprobe.result import Bounds, Limit, Status
+from optprobe.threads import single_threaded_blas
 
 if TYPE_CHECKING:
     from optprobe.certificate import Certificate
@@ -27,7 +28,8 @@ def judge(problem: Problem, certificate: Certificate) -> Verdict:
     held = np.ones(len(data.y), bool)
     held[data.train] = False
     weights = data.given if data.given is not None else data.weighting
-    return verify(certificate, data.on_host(), data.y, test=held, weights=weights)
+    with single_threaded_blas():  # the checker has threads of its own
+        return verify(certificate, data.on_host(), data.y, test=held, weights=weights)
 
 
 def with_verdict(problem: Problem, result: Result) -> Result:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nodes import bracket, centre_of, maker, node, over_pairs
 
-from optprobe.checker import covering, lines, pairs
+from optprobe.checker import covering, lines, pairs, products
 from optprobe.checker.centre import Head
 from optprobe.checker.covering import uncovered
 from optprobe.engine import damping, filter
@@ -42,6 +42,26 @@ def heads_of(f: int, r: int) -> list[np.ndarray]:
     """Every (r-1)-subset that something comes after, a few at a time and in no order of its own."""
     everything = list(itertools.combinations(range(f - 1), r - 1))
     return [np.array(everything[t : t + 7]).T for t in range(0, len(everything), 7)]
+
+
+def test_heads_are_every_subset_that_something_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once, however many are taken together."""
+    for few in (3, 50, lines.HEADS):
+        monkeypatch.setattr(lines, "HEADS", few)
+        for f, r in itertools.product((2, 3, 7, 10), (2, 3, 4, 5)):
+            groups = list(lines._heads(f, r))
+            found = [tuple(head) for group in groups for head in group.T.tolist()]
+            assert sorted(found) == list(itertools.combinations(range(f - 1), r - 1))
+            assert all(group.shape[1] < 2 * few for group in groups)
+
+
+def test_products_in_slices_are_the_plain_ones() -> None:
+    rng = np.random.default_rng(0)
+    for p, q in ((1, 1), (products.SLICE, 3), (3 * products.SLICE + 1, 5)):
+        A, B = rng.standard_normal((p, 40)), rng.standard_normal((q, 40))
+        assert products.product(A, B) == pytest.approx(A @ B.T, rel=1e-12, abs=1e-12)
+        assert products.gram(A) == pytest.approx(A @ A.T, rel=1e-12, abs=1e-12)
+        assert (products.gram(A) == products.gram(A).T).all()
 
 
 @np.errstate(all="ignore")

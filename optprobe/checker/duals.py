@@ -71,7 +71,7 @@ def box_point(
     if rows.loss == "squared_error":
         dual = np.subtract(rows.y, margin, out=margin)
         dual[np.isnan(dual)] = 0.0
-        dual -= (dual @ rows.w / rows.w.sum())[:, None]
+        dual -= (_dot(dual, rows.w) / rows.w.sum())[:, None]
         return dual
     if rows.loss == "logistic":
         dual = np.exp(margin, out=margin)
@@ -82,16 +82,22 @@ def box_point(
     else:
         distance, smooth = np.abs(margin - 1.0), 2.0 * mu[:, None]
         small = smooth / (distance + smooth + np.sqrt(distance * distance + smooth * smooth))
-        dual = np.where(margin >= 1.0, small, 1.0 - small)
-    dual[np.isnan(dual)] = 0.0
-    np.clip(dual, 0.0, np.inf if rows.loss == "squared_hinge" else 1.0, out=dual)
+        dual = np.clip(np.where(margin >= 1.0, small, 1.0 - small), 0.0, 1.0)
     classes = (slice(None, rows.positives), slice(rows.positives, None))
-    mass = [dual[:, part] @ rows.w[part] for part in classes]
+    mass = [_dot(dual[:, part], rows.w[part]) for part in classes]
+    wrong = ~np.isfinite(mass[0] + mass[1])
+    if wrong.any():  # some scores were no numbers: 0 is in the box
+        dual[wrong], mass[0][wrong], mass[1][wrong] = 0.0, 0.0, 0.0
     least = np.minimum(*mass)
     for part, total in zip(classes, mass, strict=True):
         factor = np.where(total > 0.0, least / total, 0.0)
         dual[:, part] *= np.clip(factor, 0.0, 1.0)[:, None]
     return dual
+
+
+def _dot(terms: Float64[Array, "batch q"], weights: Float64[Array, "q"]) -> Float64[Array, "batch"]:
+    """terms @ weights without BLAS, whose threads would wait for each other beside ours."""
+    return np.einsum("bq,q->b", terms, weights)
 
 
 def duals(rows: Rows, dual: Float64[Array, "batch n"]) -> Duals:
@@ -128,16 +134,18 @@ def _entropy(rows: Rows, dual: Array, u: Array) -> tuple[Array, Array]:
     """sum w H(a) and the sum of the absolute values of its terms, per point."""
     if rows.loss == "logistic":
         smallest = np.finfo(np.float64).tiny
-        logarithm = np.log(np.maximum(dual, smallest))
+        # Of numbers that are larger at most: the logarithms are, and the entropy smaller.
+        logarithm = dual + smallest
+        np.log(logarithm, out=logarithm)
         value = -np.einsum("bn,bn->b", u, logarithm)
         rest = 1.0 - dual
-        np.log(np.maximum(rest, smallest, out=logarithm), out=logarithm)
+        np.log(np.add(rest, smallest, out=logarithm), out=logarithm)
         rest *= rows.w
         value -= np.einsum("bn,bn->b", rest, logarithm)
         return value, value
     if rows.loss == "squared_error":
         square = 0.5 * np.einsum("bn,bn->b", u, dual)
-        return u @ rows.y - square, np.abs(u) @ np.abs(rows.y) + square
+        return _dot(u, rows.y) - square, _dot(np.abs(u), np.abs(rows.y)) + square
     first = u.sum(axis=1)
     if rows.loss == "hinge":
         return first, first

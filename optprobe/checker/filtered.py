@@ -18,6 +18,7 @@ from optprobe.checker.centre import Centre
 from optprobe.checker.columns import Columns
 from optprobe.checker.duals import Rows, box_point, duals
 from optprobe.checker.parabola import Parabola, parabola
+from optprobe.checker.products import gram, product
 from optprobe.checker.rounding import TINY, UP, U, gamma
 
 if TYPE_CHECKING:
@@ -69,15 +70,15 @@ class Centres:
         both = np.concatenate([forced, free])
         s = len(forced)
         one = 1 + s
-        gram, cross = np.zeros((one, one)), np.zeros((one, len(free)))
+        inner, cross = np.zeros((one, one)), np.zeros((one, len(free)))
         for part, block in columns.blocks(both):
             plain = np.concatenate([np.ones((1, block.shape[1])), block[:s]]) * weight[part]
             clipped = np.clip(block, -clip, clip)
-            gram += plain @ np.concatenate([np.ones((1, block.shape[1])), clipped[:s]]).T
+            inner += plain @ np.concatenate([np.ones((1, block.shape[1])), clipped[:s]]).T
             cross += plain @ clipped[s:].T
-        if not (np.isfinite(gram).all() and np.isfinite(cross).all()):
-            gram, cross = np.zeros((one, one)), np.zeros((one, len(free)))
-        C = np.linalg.lstsq(gram, cross)[0]
+        if not (np.isfinite(inner).all() and np.isfinite(cross).all()):
+            inner, cross = np.zeros((one, one)), np.zeros((one, len(free)))
+        C = np.linalg.lstsq(inner, cross)[0]
         against = np.zeros((1 + len(both), len(free)))  # [1, X_S, X_F]' Omega G
         K, h, v = np.zeros((len(free), len(free))), np.zeros(len(free)), np.zeros(len(both))
         length = np.zeros(len(free))
@@ -86,9 +87,9 @@ class Centres:
             G = clipped[s:] - C[1:].T @ clipped[:s] - C[0][:, None]
             scaled = G * weight[part]
             against[0] += scaled.sum(axis=1)
-            against[1:] += block @ scaled.T
+            against[1:] += product(block, scaled)
             scaled = G * root[part]
-            K += scaled @ scaled.T
+            K += gram(scaled)
             h += G @ steep[part]
             v += block @ u[part]
             length = np.maximum(length, np.abs(G).max(axis=1))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +28,9 @@ Array = np.ndarray
 
 BLOCK = 2**14
 """Supports bounded at once: their arrays stay in the cache."""
+
+HEADS = 2**11
+"""Heads whose steps are taken at once."""
 
 
 class Lines:
@@ -57,19 +59,24 @@ class Lines:
         parts: list[Array] = []
         held = 0
         for heads in _heads(len(self.centre.v), r):
-            beside = Beside(self, heads, int(heads[-1].min()) + 1)
-            for part in beside.slices():
-                left = ~(beside.bounds(part) >= lower)
-                if not left.any():
-                    continue
+            parts.append(self._beside(heads, lower))
+            held += parts[-1].shape[1]
+            if held >= BLOCK:
+                yield np.concatenate(parts, axis=1)
+                parts, held = [], 0
+        yield np.concatenate([np.empty((r, 0), np.int64), *parts], axis=1)
+
+    def _beside(self, heads: Int[Array, "q batch"], lower: float) -> Int[Array, "r left"]:
+        """What is left beside some heads."""
+        beside = Beside(self, heads, int(heads[-1].min()) + 1)
+        parts = [np.empty((len(heads) + 1, 0), np.int64)]
+        for part in beside.slices():
+            left = ~(beside.bounds(part) >= lower)
+            if left.any():
                 head, last = np.nonzero(left)
                 found = np.concatenate([heads[:, part][:, head], last[None] + beside.after])
                 parts.append(found[:, found[-1] > found[-2]])
-                held += parts[-1].shape[1]
-                if held >= BLOCK:
-                    yield np.concatenate(parts, axis=1)
-                    parts, held = [], 0
-        yield np.concatenate([np.empty((r, 0), np.int64), *parts], axis=1)
+        return np.concatenate(parts, axis=1)
 
 
 class Beside:
@@ -140,16 +147,31 @@ class Beside:
 
 
 def _heads(f: int, r: int) -> Iterator[Int[Array, "q batch"]]:
-    """All columns of the r-subsets but the last: those that differ in their first one only, and
-    more of them while all that come after are less than a block."""
+    """All columns of the r-subsets but the last, by the last of these, some HEADS at a time."""
+    others = _subsets(f - 2, r - 2)
     parts: list[Array] = []
     held = 0
-    for others in combinations(range(1, f - 1), r - 2):
-        first = np.arange(others[0] if others else f - 1)
-        parts.append(np.concatenate([first[None], *(np.full((1, len(first)), j) for j in others)]))
-        held += len(first)
-        if held * f >= BLOCK:
-            yield np.concatenate(parts, axis=1)
-            parts, held = [], 0
+    for last in range(r - 2, f - 1):
+        count = math.comb(last, r - 2)
+        group = np.concatenate([others[:, :count], np.full((1, count), last)])
+        for start in range(0, count, HEADS):
+            parts.append(group[:, start : start + HEADS])
+            held += parts[-1].shape[1]
+            if held >= HEADS:
+                yield np.concatenate(parts, axis=1)
+                parts, held = [], 0
     if parts:
         yield np.concatenate(parts, axis=1)
+
+
+def _subsets(f: int, size: int) -> Int[Array, "size batch"]:
+    """The subsets of range(f) by their largest element, then by the next: those of range(l) come
+    first, for every l, and what differs in its first element only lies side by side."""
+    found = np.zeros((0, 1), np.int64)
+    for length in range(size):
+        parts = [np.empty((length + 1, 0), np.int64)]
+        for last in range(length, f):
+            before = found[:, : math.comb(last, length)]
+            parts.append(np.concatenate([before, np.full((1, before.shape[1]), last)]))
+        found = np.concatenate(parts, axis=1)
+    return found

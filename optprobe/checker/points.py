@@ -24,7 +24,7 @@ Array = np.ndarray
 BATCH, BATCH_ROWS = 64, 2**21
 """At most so many dual points, and points x rows, in one matrix product."""
 
-FIT_ROWS = 2**16
+FIT_ROWS = 2**17
 """Fitted supports x rows handled at once."""
 
 CACHE_BYTES = 2**26

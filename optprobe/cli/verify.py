@@ -50,6 +50,7 @@ def verify(
     from optprobe import files
     from optprobe.certificate import read
     from optprobe.checker import verify as check
+    from optprobe.threads import single_threaded_blas
 
     with common.stoppable(), common.bad_input(ValueError, TypeError, ImportError):
         if not certificate.is_file():
@@ -73,7 +74,8 @@ def verify(
                         "'weights'"
                     )
                 weights = held.weights
-        verdict = check(proof, X, y, test=rows, weights=weights)
+        with single_threaded_blas():
+            verdict = check(proof, X, y, test=rows, weights=weights)
     for line in describe(verdict, certificate.name, data.name):
         typer.echo(line)
     raise typer.Exit(0 if verdict.valid else common.NOT_PROVEN)
