@@ -65,7 +65,7 @@ REGIMES = (
     Regime(None, 1.0, tuple(range(1, 9))),
     Regime(50, 0.01, (4,)),
     Regime(50, 0.01, (5,)),
-    Regime(50, 0.01, (8,)),
+    Regime(50, 0.01, (8,), limit=300.0),
     Regime(128, 0.01, (4,)),
     Regime(None, 0.01, (1,)),
     Regime(None, 0.01, (2,)),

@@ -47,10 +47,10 @@ WARM_UP_S = 2.0
 """Time limit of the problem that every solver is warmed up on."""
 
 COMPILED = Instance(
-    Synthetic(80, 210, relevant=2, rho=0.5, snr=1.0, placement="equal"),
+    Synthetic(80, 100, relevant=2, rho=0.5, snr=1.0, placement="equal"),
     "logistic",
     lam=1e-3,
-    k=3,
+    k=4,
     candidates=None,
     seed=0,
 )
