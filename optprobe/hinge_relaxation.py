@@ -86,7 +86,7 @@ class _Direction(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """What stays on the way: signed columns, also in float32, and which of them share `room`."""
+    """What stays on the way: signed columns, also in float32; which of them share `remaining`."""
 
     block: Array
     single: Array

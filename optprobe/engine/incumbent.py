@@ -44,11 +44,10 @@ def selected(
     known: Sequence[Int[Array, "s"]],
     stop: Callable[[], bool],
 ) -> Incumbent:
-    """Forward selection from the last known support of no more than k columns, if there is one."""
-    start = next((support for support in reversed(known) if len(support) <= k), NOTHING)
-    if len(start) < min(k, len(usable)):
-        start = greedy(matrix, _near(rows), k, usable, stop, start).support
-    return _fitted(matrix, rows, start)
+    """Forward selection from the last known support of fewer than k columns, if there is one."""
+    most = min(k, len(usable))
+    start = next((support for support in reversed(known) if len(support) < most), NOTHING)
+    return _fitted(matrix, rows, greedy(matrix, _near(rows), k, usable, stop, start).support)
 
 
 def first_incumbent(
