@@ -45,10 +45,6 @@ FITTED = 100
 STEPS = 20
 """Newton steps of a fit; what is left open costs the bound little and is accounted for."""
 
-BEYOND_MEAN = 1.5
-"""Offset of a further centre over the mean of what is left: at a mean each column has been
-averaged with the supports that have it not, and is far from those that have."""
-
 
 class Sample(NamedTuple):
     """Supports drawn from some of the free columns.
@@ -179,7 +175,7 @@ class Centres:
         left: Int[Array, "m r"],
         near: Centre,
     ) -> Centre:
-        """The centre past the middle of the supports S + T, T in `left`, seen from the fit on S.
+        """The centre in the middle of the supports S + T, T in `left`.
 
         A sample of them, each after one Newton step from the last centre.
         """
@@ -199,7 +195,7 @@ class Centres:
         offset = np.zeros(len(free))
         offset[columns] = mean[s:]
         start = np.append(mean[:s], theta[:, -1].mean())
-        return self.at_share(forced, free, start, offset, BEYOND_MEAN, np.unique(left))
+        return self.at_share(forced, free, start, offset, 1.0, np.unique(left))
 
     def at_share(
         self,

@@ -35,7 +35,7 @@ CHILD, CHILD_NUMBER = 150, 2e-6
 
 NO_COLUMNS = np.empty(0, np.int64)
 
-CENTRES, ENOUGH, USEFUL = 5, 200, 0.7
+CENTRES, ENOUGH, USEFUL = 5, 200, 0.5
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
 
