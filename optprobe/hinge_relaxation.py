@@ -14,8 +14,8 @@ rows' Gram matrix plus a diagonal plus a matrix of rank one. On the path the row
 
 Of thousands of rows a few cross the kink at every next mu, and one length for all would be theirs:
 the columns' variables set it, and a row that would leave its side stops short alone. What that
-leaves of the gradient, the weight of such rows at most, the next step is aimed at too. It takes
-half the passes of a predictor and corrector with one length, each with one solve instead of two.
+leaves of the gradient, the weight of such rows at most, the next step is aimed at too. A predictor
+and a corrector with one length for all need more passes, and two solves in each.
 
 Source: Wright 1997, "Primal-dual interior-point methods", for the path; for the perspective of a
 quadratic, Günlük and Linderoth 2010.
@@ -32,6 +32,7 @@ from jaxtyping import Bool, Float64
 from optprobe.bounds import repair_intercept, sum_of_largest
 from optprobe.losses import BarrierHinge
 from optprobe.rows import Rows
+from optprobe.support.interior_point import BOUNDARY, rows_moved
 
 Array = np.ndarray
 
@@ -49,9 +50,6 @@ FIXING = 0.1
 
 CENTRING = 8
 """Centring steps at the last mu, at most."""
-
-BOUNDARY = 0.9
-"""Fraction of the way to the boundary that a step may go."""
 
 SHRINK = 0.3
 """Share of mu that a step aims at."""
@@ -86,18 +84,15 @@ class _Direction(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """What stays on the way: signed columns, also in float32; which of them share `remaining`."""
+    """What stays on the way: signed columns, also in float32; which of them share `remaining`;
+    lam where they do not, 0 for the intercept."""
 
     block: Array
     single: Array
     rows: Rows
     shared: Array
     remaining: int
-
-    @property
-    def ridge(self) -> Array:
-        """lam of the forced columns, else 0."""
-        return np.append(np.where(self.shared, 0.0, self.rows.lam), 0.0)
+    ridge: Array
 
 
 @dataclass
@@ -137,18 +132,17 @@ class _Iterate:
 
     def moved(self, step: _Direction, node: _Node) -> _Iterate:
         """After a step; margins and room afresh, so that nothing drifts."""
-        length, left = BOUNDARY * self.reach(step), 1.0 - BOUNDARY
+        length = BOUNDARY * self.reach(step)
         theta, z = self.theta + length * step.theta, self.z + length * step.z
         margin = theta @ node.block
-        above = np.maximum(self.above + length * step.above, left * self.above)
-        below = np.maximum(self.below + length * step.below, left * self.below)
-        apart = margin - 1.0 - (above - below)
+        now, change = (self.a, self.above, self.below), (step.a, step.above, step.below)
+        a, above, below = rows_moved(now, change, length, margin)
         return _Iterate(
             theta,
             margin,
-            np.clip(self.a + length * step.a, left * self.a, 1.0 - left * (1.0 - self.a)),
-            above + np.maximum(apart, 0.0),
-            below + np.maximum(-apart, 0.0),
+            a,
+            above,
+            below,
             z,
             self.lower + length * step.lower,
             self.upper + length * step.upper,
@@ -170,7 +164,7 @@ def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
     soft = 1.0 + stiff * float(give.sum())
     curvature = row * w
     hessian = _gram(block, node.single, curvature, lam)
-    schur = node.ridge  # lam / z - slope^2 give, without the cancellation
+    schur = node.ridge.copy()  # lam / z - slope^2 give, without the cancellation
     schur[at] = lam / z * barrier * give
     hessian[np.diag_indices_from(hessian)] += schur + 1e-14
     tilt = slope * give
@@ -178,7 +172,7 @@ def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
 
     residual = 1.0 - it.margin + mu / it.a - mu / (1.0 - it.a)
     push = 0.5 * lam * (beta / z) ** 2 - t / it.room - t / (1.0 - z) + t / z
-    quadratic = node.ridge
+    quadratic = node.ridge.copy()
     quadratic[at] = lam / z
     right = block @ (curvature * residual + w * it.a) - quadratic * it.theta
     mean = float(give @ push) / soft
@@ -229,7 +223,8 @@ def follow(
         floor: mu at which it is left in any case.
     """
     # A direction need not be exact, its right-hand side is.
-    node = _Node(block, block.astype(np.float32), rows, ~forced, remaining)
+    ridge = np.append(np.where(forced, rows.lam, 0.0), 0.0)
+    node = _Node(block, block.astype(np.float32), rows, ~forced, remaining, ridge)
     it = _first(node, theta)
     best = Centre(theta, START_MU, np.inf, -np.inf)
     centring = idle = 0

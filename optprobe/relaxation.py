@@ -7,19 +7,21 @@ max_a { sum w H(a) - g(S1) - top_r(g_F) }, the best bound a single dual point ca
 
 Accelerated proximal gradient with adaptive restart (Beck and Teboulle 2009; O'Donoghue and Candes
 2015) on a working set of columns shared by the batch, so that every step is two matrix products;
-Newton's method on the face of the norm; for the hinge an interior point (`hinge_relaxation.py`)
-once the columns that matter are known.
+Newton's method on the face of the norm (`face.py`); for the hinge an interior point
+(`hinge_relaxation.py`) once the columns that matter are known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
 from optprobe.bounds import dual_points, stored_as, sum_of_largest
+from optprobe.face import Face, newton_step
 from optprobe.hinge_relaxation import follow
 from optprobe.matrix import DesignMatrix
 from optprobe.rows import Rows
@@ -132,27 +134,6 @@ def relax(
         state.evaluate(live)
         live = state.unfinished(live, cutoff, accuracy)
     return state.best
-
-
-@dataclass(frozen=True)
-class _Face:
-    """Columns in use at an iterate, and the quadratic that the penalty is on them.
-
-    Attributes:
-        active: positions in the working set.
-        block: their signed columns, the intercept's last.
-        point: their coefficients, the intercept last.
-        signs: of the columns that share what the saturated ones leave, else 0.
-        ridge: lam for the forced and the saturated columns, else 0.
-        room: r - q, at least 1.
-    """
-
-    active: Int[Array, "a"]
-    block: Float64[Array, "q n"]
-    point: Float64[Array, "q"]
-    signs: Float64[Array, "q"]
-    ridge: Float64[Array, "q"]
-    room: int
 
 
 class _State:
@@ -306,45 +287,17 @@ class _State:
                 return
 
     def _newton_step(self, node: int) -> bool:
-        """One step on the columns in use; True if it was taken in full.
-
-        Where the iterate lies on the face of the r-support norm that the solution lies on, the
-        penalty is the quadratic (lam/2) (||beta_P||^2 + (s_Q . beta_Q)^2 / (r - q)), P the forced
-        and the q saturated columns, Q the other nonzero ones with signs s_Q: Newton on it
-        converges fast. Elsewhere the majoriser (lam/2) sum beta_j^2 / z_j at the current z does
-        not leave the face. Either step is shortened until the relaxed objective falls.
-        """
-        lam, w = self.rows.lam, self.rows.w
+        """One step on the columns in use; True if it was taken in full."""
         face = self._face(node)
         smooth = self.rows.loss.smoothed(float(self.mu[node]))
-        margin = face.point @ face.block
-        terms = smooth.terms(margin)
-        linear = lam / face.room * (face.signs @ face.point)
-        gradient = face.ridge * face.point + linear * face.signs - face.block @ (terms.dual * w)
-        single = face.block.astype(np.float32)
-        data = ((single * (terms.curvature * w).astype(np.float32)) @ single.T).astype(np.float64)
-        data[np.diag_indices_from(data)] += face.ridge + 1e-7 * lam
-        before = float(terms.value @ w) + self._penalty(node, face, face.point)
-        at = np.flatnonzero(face.signs)
-        for exact, lengths in ((True, (1.0, 0.5)), (False, (1.0, 0.5, 0.2, 0.05))):
-            hessian = data.copy()
-            if exact:
-                hessian += lam / face.room * np.outer(face.signs, face.signs)
-            else:
-                # lam / z_j, with z_j = |beta_j| (r - q) / sum |beta_Q|
-                hessian[at, at] += linear / np.abs(face.point[at])
-            step = -np.linalg.solve(hessian, gradient)
-            along = step @ face.block
-            for length in lengths:
-                trial = face.point + length * step
-                value = float(smooth.value(margin + length * along) @ w)
-                if value + self._penalty(node, face, trial) < before:
-                    self.beta[node, self.indices[face.active]] = trial[:-1]
-                    self.intercept[node] = trial[-1]
-                    return length == 1.0
-        return False
+        taken = newton_step(face, smooth, self.rows, partial(self._penalty, node, face))
+        if taken is None:
+            return False
+        self.beta[node, self.indices[face.active]] = taken.point[:-1]
+        self.intercept[node] = taken.point[-1]
+        return taken.length == 1.0
 
-    def _face(self, node: int) -> _Face:
+    def _face(self, node: int) -> Face:
         """The face of the r-support norm that a node's iterate lies on."""
         lam = self.rows.lam
         forced = self.nodes.forced[node, self.indices]
@@ -357,7 +310,7 @@ class _State:
         if q[0] > 0:
             shared[np.argsort(-size, kind="stable")[: q[0]]] = False
         active = np.flatnonzero(forced | (beta != 0.0))
-        return _Face(
+        return Face(
             active,
             self.block[np.append(active, len(self.indices))],
             np.append(beta[active], self.intercept[node]),
@@ -366,7 +319,7 @@ class _State:
             max(int(remaining[0]) - int(q[0]), 1),
         )
 
-    def _penalty(self, node: int, face: _Face, point: Float64[Array, "q"]) -> float:
+    def _penalty(self, node: int, face: Face, point: Float64[Array, "q"]) -> float:
         """(lam/2) (||beta_S1||^2 + (||beta_F||_r^sp)^2) at coefficients on the face's columns."""
         columns = self.indices[face.active]
         beta, remaining = point[:-1], self.nodes.remaining[node : node + 1]

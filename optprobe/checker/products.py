@@ -31,8 +31,6 @@ def product(
 
 def gram(A: Float64[np.ndarray, "p m"]) -> Float64[np.ndarray, "p p"]:
     """A A', what lies below its diagonal copied above it."""
-    if len(A) <= SLICE:
-        return A @ A.T
     out = np.empty((len(A), len(A)))
 
     def work(first: int) -> None:

@@ -15,8 +15,8 @@ so are the weights w and the signs or targets y what they are in float64. None o
 error.
 
 A dual point. a(m) is computed with whatever error, clipped into the box of the loss and scaled per
-class; the float64 numbers a_i that come out lie in the box (NaN becomes 0) and are from here on the
-exact dual point. What remains to bound is:
+class; the float64 numbers a_i that come out lie in the box (all 0 where one is NaN) and are from
+here on the exact dual point. What remains to bound is:
 
  1. Intercept condition. With A_c the sum of w a over class c and rho = |A_+ - A_-|, the point that
     equals s a on the heavier class, s = 1 - rho / A_c, satisfies it exactly and lies in the box.
@@ -27,7 +27,8 @@ exact dual point. What remains to bound is:
     v_j = sum w a y z_j moves by at most (1 - s) sum_c w a |z_ij| <= rho max_i |z_ij|.
  2. Entropy. sum w H(a) has error gamma(n) E, plus for the logistic loss 64 u sum w: a ln a and
     (1-a) ln(1-a) are at most 1/e, a logarithm adds 8u relative, and replacing 1 - a by its
-    rounding moves r ln r by at most |r (1 + ln r)| u <= u: 16 u sum w, also in E of section 1.
+    rounding moves r ln r by at most |r (1 + ln r)| u <= u: 16 u sum w, also in E of section 1. The
+    logarithms are of numbers that the smallest normal one was added to, which only lowers the sum.
  3. Correlations. v_j has error gamma(n) sum |w a z_ij| <= gamma(n) ||w a||_2 ||z_j||_2, both norms
     rounded up.
  4. Gains. g_j = (|v_j| + its error)^2 / (2 lam), rounded up; sums of r gains have error

@@ -21,8 +21,6 @@ Array = np.ndarray
 ROUND = 0.05
 """How far the hinge is rounded off while supports are searched: fits then take Newton's method."""
 
-NOTHING = np.empty(0, np.int64)
-
 SAME = 1e-9
 """Relative difference below which two objectives are those of one support."""
 
@@ -46,7 +44,7 @@ def selected(
 ) -> Incumbent:
     """Forward selection from the last known support of fewer than k columns, if there is one."""
     most = min(k, len(usable))
-    start = next((support for support in reversed(known) if len(support) < most), NOTHING)
+    start = next((support for support in reversed(known) if len(support) < most), None)
     return _fitted(matrix, rows, greedy(matrix, _near(rows), k, usable, stop, start).support)
 
 

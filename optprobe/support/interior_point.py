@@ -36,7 +36,7 @@ coefficients would not reproduce their dual value, and it costs only 2 mu.
 """
 
 START_MU = 2.0
-"""Smoothing of the first iterate; a well-centred start saves two of twenty passes."""
+"""Smoothing of the first iterate, large enough for every row to be well centred there."""
 
 BOUNDARY = 0.9
 """Fraction of the way to the boundary that a step may go."""
@@ -89,22 +89,31 @@ class _Iterate:
         return 1.0 / np.maximum(pace.max(axis=1), 1.0)
 
     def moved(self, step: _Step, length: Array) -> _Iterate:
-        """After a step that every row takes as far as it may. Margins are computed afresh: what is
-        stored must be reproduced from the coefficients alone, and a running sum would drift."""
-        pace, left = length[:, None], 1.0 - BOUNDARY
+        """After a step. Margins are computed afresh: what is stored must be reproduced from the
+        coefficients alone, and a running sum would drift from them."""
+        pace = length[:, None]
         theta = self.theta + pace * step.theta
         margin = np.matmul(theta[:, None, :], self.gathered)[:, 0]
-        z = np.maximum(self.z + pace * step.z, left * self.z)
-        u = np.maximum(self.u + pace * step.u, left * self.u)
-        apart = margin - 1.0 - (z - u)
-        return _Iterate(
-            theta,
-            self.gathered,
-            margin,
-            np.clip(self.a + pace * step.a, left * self.a, 1.0 - left * (1.0 - self.a)),
-            z + np.maximum(apart, 0.0),
-            u + np.maximum(-apart, 0.0),
-        )
+        now, change = (self.a, self.z, self.u), (step.a, step.z, step.u)
+        return _Iterate(theta, self.gathered, margin, *rows_moved(now, change, pace, margin))
+
+
+def rows_moved(
+    now: tuple[Array, Array, Array],
+    change: tuple[Array, Array, Array],
+    length: float | Array,
+    margin: Array,
+) -> tuple[Array, Array, Array]:
+    """a, z and u after a step to these margins: a in (0, 1), z and u > 0, z - u = m - 1.
+
+    A row that would leave its side goes BOUNDARY of the way there; the others go all of theirs.
+    """
+    left = 1.0 - BOUNDARY
+    a, z, u = (value + length * step for value, step in zip(now, change, strict=True))
+    z, u = np.maximum(z, left * now[1]), np.maximum(u, left * now[2])
+    apart = margin - 1.0 - (z - u)
+    a = np.clip(a, left * now[0], 1.0 - left * (1.0 - now[0]))
+    return a, z + np.maximum(apart, 0.0), u + np.maximum(-apart, 0.0)
 
 
 def _direction(it: _Iterate, rows: Rows, ridge: Array, mu: Array) -> _Step:
