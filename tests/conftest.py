@@ -10,9 +10,12 @@ import re
 import warnings
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from treebanks import write_treebank
 
 settings.register_profile("optprobe", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("optprobe")
@@ -47,3 +50,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if names:
         told = ", ".join(f"{name} ({count} tests skipped)" for name, count in names.items())
         terminalreporter.write_sep("=", f"backends not installed: {told}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def pq() -> Any:
+    """Reader of parquet files; what writes them refuses without pyarrow."""
+    return pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.fixture
+def treebank(tmp_path: Path) -> Path:
+    """A folder with the treebanks of `treebanks.py`."""
+    return write_treebank(tmp_path)
