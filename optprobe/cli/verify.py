@@ -54,7 +54,7 @@ def verify(
 
     with common.stoppable(), common.bad_input(ValueError, TypeError, ImportError):
         if not certificate.is_file():
-            raise ValueError(f"{certificate}: no such file")
+            raise ValueError(f"{certificate}: no such file; give one that --certificate wrote")
         proof = read(certificate)
         weights = None
         if data.is_dir():
