@@ -92,13 +92,10 @@ class Centre:
         d solves (M_TT + lam diag(K_jj / M_jj)) d = v_T - lam h_T / M_jj, by elimination without
         pivoting, and is shortened until sum |d_j| L_j <= e.
         """
-        r, batch = sets.shape
-        A, K = np.empty((r, r, batch)), np.empty((r, r, batch))
-        for p in range(r):
-            for q in range(r):
-                A[p, q] = self.M[sets[p], sets[q]]
-                K[p, q] = self.K[sets[p], sets[q]]
-        M, d = A.copy(), self._goal[sets]
+        r = len(sets)
+        entries = sets[:, None] * len(self.v) + sets
+        M, K = self.M.ravel().take(entries), self.K.ravel().take(entries)
+        A, d = M.copy(), self._goal[sets]
         for p in range(r):
             A[p, p] = self._pivot[sets[p]]
         for p in range(r):

@@ -6,7 +6,9 @@
 beta_F is the node's perspective relaxation, which spreads over many more columns than a support
 has; a part t of it stands for what an average support adds. How many supports a centre leaves
 depends on t by orders of magnitude: it is chosen on a sample of supports, uphill from the best t of
-the last node with as many columns to add.
+the last node with as many columns to add. Another centre has a multiple of the mean of the fits to
+what is left for its offset, found the same way: at lam = 0.1 half the mean may be best, at 0.01
+twice.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ Array = np.ndarray
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """The t that may be tried; the first one is a third of the way up."""
+
+FURTHER = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
+"""The multiples of the mean fit to what is left that may be tried for another centre."""
 
 STRONG, OTHERS = 24, 40
 """Columns that supports are sampled from: those with the largest coefficients, and some others."""
@@ -123,10 +128,11 @@ class Centre(NamedTuple):
 
 @dataclass
 class Centres:
-    """Makes centres; `place` is that of the last t in `SHARES`, by number of columns to add."""
+    """Makes centres; `place` is that of the last share taken, for every list of them and number of
+    columns to add."""
 
     rows: Rows
-    place: dict[int, int] = field(default_factory=dict)
+    place: dict[tuple[tuple[float, ...], int], int] = field(default_factory=dict)
 
     def centre(
         self,
@@ -147,25 +153,10 @@ class Centres:
             cutoff: what bounds should reach.
         """
         sample = Sample.drawn(offset, size)
-
-        def tried(place: int, start: Float64[Array, "s1"]) -> tuple[Centre, Sample]:
-            made = self.at_share(forced, free, start, offset, SHARES[place], sample.pool)
-            return made, sample.where(made.below(sample.supports.T, self.rows.lam, cutoff))
-
-        begun = place = self.place.get(size, len(SHARES) // 3)
-        best, left = tried(place, start)
-        for step in (1, -1):
-            while left.number > FEW and 0 <= place + step < len(SHARES):
-                made, fewer = tried(place + step, best.fit)
-                if fewer.number >= left.number:
-                    break
-                best, left, place = made, fewer, place + step
-            if place != begun:
-                break
-        self.place[size] = place
+        share, best, left = self._climbed(SHARES, forced, free, start, offset, sample, cutoff)
         if len(sample.pool) < len(free):
             every = np.arange(len(free))
-            best = self.at_share(forced, free, best.fit, offset, SHARES[place], every)
+            best = self.at_share(forced, free, best.fit, offset, share, every)
         return best, left
 
     def centre_of(
@@ -174,28 +165,68 @@ class Centres:
         free: Block,
         left: Int[Array, "m r"],
         near: Centre,
-    ) -> Centre:
-        """The centre in the middle of the supports S + T, T in `left`.
+        cutoff: float,
+        most: float,
+    ) -> Centre | None:
+        """The centre in the middle of the supports S + T, T in `left`, or before or beyond it.
 
-        A sample of them, each after one Newton step from the last centre.
+        The middle is that of some of them, each after one Newton step from the last centre. None if
+        the centre leaves more than `most` of all, as these tell.
         """
-        sample = left[:: -(-len(left) // FITTED)]
-        columns, inside = np.unique(sample, return_inverse=True)
+        few = left[:: -(-len(left) // FITTED)]
+        columns, inside = np.unique(few, return_inverse=True)
         own, s = free[columns], len(forced)
         if isinstance(own, Resident):
             block = own.after(forced).signed(self.rows.y)
         else:
             block = signed(np.concatenate([forced, own]), self.rows)
-        supports = np.tile(np.arange(s), (len(sample), 1))
-        supports = np.concatenate([supports, s + inside.reshape(sample.shape)], axis=1)
+        supports = np.tile(np.arange(s), (len(few), 1))
+        supports = np.concatenate([supports, s + inside.reshape(few.shape)], axis=1)
         at = expansion(block, near.margin, self.rows)
         theta = newton_start(at, supports, self.rows.lam)
         mean = np.zeros(len(block) - 1)
-        np.add.at(mean, supports, theta[:, :-1] / len(sample))
+        np.add.at(mean, supports, theta[:, :-1] / len(few))
         offset = np.zeros(len(free))
         offset[columns] = mean[s:]
         start = np.append(mean[:s], theta[:, -1].mean())
-        return self.at_share(forced, free, start, offset, 1.0, np.unique(left))
+        sample = Sample(columns, few, np.full(len(few), len(left) / len(few)))
+        share, best, still = self._climbed(FURTHER, forced, free, start, offset, sample, cutoff)
+        if still.number > most:
+            return None
+        used = np.unique(left)
+        if len(columns) == len(used):
+            return best
+        return self.at_share(forced, free, best.fit, offset, share, used)
+
+    def _climbed(
+        self,
+        shares: tuple[float, ...],
+        forced: Float64[Array, "s n"],
+        free: Block,
+        start: Float64[Array, "s1"],
+        offset: Float64[Array, "f"],
+        sample: Sample,
+        cutoff: float,
+    ) -> tuple[float, Centre, Sample]:
+        """The share that leaves least of the sample, its centre over the pool, what it leaves."""
+        key = shares, sample.supports.shape[1]
+
+        def tried(place: int, start: Float64[Array, "s1"]) -> tuple[Centre, Sample]:
+            made = self.at_share(forced, free, start, offset, shares[place], sample.pool)
+            return made, sample.where(made.below(sample.supports.T, self.rows.lam, cutoff))
+
+        begun = place = self.place.get(key, len(shares) // 3)
+        best, left = tried(place, start)
+        for step in (1, -1):
+            while left.number > FEW and 0 <= place + step < len(shares):
+                made, fewer = tried(place + step, best.fit)
+                if fewer.number >= left.number:
+                    break
+                best, left, place = made, fewer, place + step
+            if place != begun:
+                break
+        self.place[key] = place
+        return shares[place], best, left
 
     def at_share(
         self,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-LISTED, MOST_LISTED = 300, 60_000
+LISTED, MOST_LISTED = 300, 250_000
 """Bounds on how many supports the last centre may leave. Between them it is what could be fitted in
 the time that the children would take, if the node were branched on instead."""
 
@@ -35,7 +35,7 @@ CHILD, CHILD_NUMBER = 150, 2e-6
 
 NO_COLUMNS = np.empty(0, np.int64)
 
-CENTRES, ENOUGH, USEFUL = 5, 200, 0.5
+CENTRES, ENOUGH, USEFUL = 5, 200, 0.8
 """Centres of a node at most: another one is tried while more supports than `ENOUGH` are left, and
 kept if it leaves no more than this share of them."""
 
@@ -223,9 +223,12 @@ class Filter:
             return Filtered(points, None, hubs, first.margin)
         left, last = found.sets, first
         while len(left) > ENOUGH and len(points) < CENTRES and not self.stop():
-            centre = self.centres.centre_of(forced, free, left, last)
+            useful = USEFUL * len(left)
+            centre = self.centres.centre_of(forced, free, left, last, cutoff, useful)
+            if centre is None:
+                break
             fewer = left[centre.below(left.T, lam, cutoff)]
-            if len(fewer) > USEFUL * len(left):
+            if len(fewer) > useful:
                 break
             left, last = fewer, centre
             points.append(_point(centre, chosen, members))
