@@ -106,10 +106,10 @@ def test_ctrl_c_returns_the_incumbent_with_its_bound() -> None:
 def test_progress_lines_show_a_shrinking_gap() -> None:
     lines: list[str] = []
     solve(hard_problem(n=200, d=25, k=3), log=lines.append)
-    heads = ["nodes", "open", "fitted", "ahead", "incumbent", "bound", "gap", "time"]
+    heads = ["nodes", "open", "fitted", "ahead", "left", "incumbent", "bound", "gap", "time"]
     assert lines[0].split() == heads
     shown = [line.lstrip("*").split() for line in lines[1:]]
-    bounds = [float(line[5]) for line in shown]
+    bounds = [float(line[6]) for line in shown]
     assert bounds == sorted(bounds)
     assert float(shown[0][3]) <= math.comb(25, 3)  # supports that the root's screening leaves
     assert (shown[-1][1], shown[-1][3]) == ("0", "0.0e+00")  # nothing is left open

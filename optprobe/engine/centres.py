@@ -244,7 +244,8 @@ class Centres:
         theta = refit(forced, fixed, start, rows)
         beta = theta[:-1].astype(np.float32).astype(np.float64)
         margin = rows.y * (fixed + beta @ forced + theta[-1])
-        at = quadratic(forced, free[used], margin, rows)
+        own = free if len(used) == len(free) else free[used]
+        at = quadratic(forced, own, margin, rows)
         return Centre(beta, offset, float(theta[-1]), margin, used, at)
 
 

@@ -155,7 +155,7 @@ def sums(
     flat = np.diag(M) <= FLAT * clip * clip * at.move.sum()
     G[flat] = 0.0
     M[:, flat] = 0.0
-    length = np.abs(G).max(axis=1)
+    length = _largest(G)
     return Sums(
         free @ at.push,
         M,
@@ -164,13 +164,18 @@ def sums(
         length,
         residual(forced, G, length, at.move),
         _longest(free),
-        float(np.abs(free).max(initial=0.0)),
+        float(_largest(free).max(initial=0.0)),
     )
 
 
 def _longest(columns: Float64[Array, "q n"]) -> float:
     """The largest norm of a column."""
     return float(np.sqrt(np.einsum("ij,ij->i", columns, columns).max(initial=0.0)))
+
+
+def _largest(columns: Float64[Array, "q n"]) -> Float64[Array, "q"]:
+    """max_i |x_ij| of every column, without a copy of them all."""
+    return np.maximum(columns.max(axis=1), -columns.min(axis=1))
 
 
 def residual(
@@ -198,7 +203,7 @@ def directions(
     G = np.clip(free, -clip, clip)
     C = np.linalg.lstsq(plain @ clipped.T, plain @ G.T)[0]
     G -= C.T @ clipped
-    G[np.abs(G).max(axis=1) < DEAD * clip] = 0.0
+    G[_largest(G) < DEAD * clip] = 0.0
     return G
 
 

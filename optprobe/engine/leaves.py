@@ -163,6 +163,7 @@ class Filter:
         device: where nodes are worked; None for the host.
         compiled: whether the search takes its compiled loops.
         centres: remembers which offsets work.
+        sampled: how many supports of the last node its first centre leaves, as a sample tells.
     """
 
     exact: Columns
@@ -171,6 +172,7 @@ class Filter:
     device: torch.device | None = None
     compiled: Compiled = field(default_factory=Compiled, init=False)
     centres: Centres = field(init=False)
+    sampled: float = field(default=0.0, init=False)
     _held: Int[Array, "q"] = field(init=False)
     _block: Block = field(init=False)
 
@@ -211,6 +213,7 @@ class Filter:
         lam = self.rows.lam
         first, sample = self.centres.centre(forced, free, theta, offset, size, cutoff)
         points = [_point(first, chosen, members)]
+        self.sampled = sample.number
         f = len(members)
         child = CHILD + CHILD_NUMBER * f * f * free.shape[1]
         most = min(max(LISTED, int(f * child)), MOST_LISTED)

@@ -93,7 +93,7 @@ def _run(
     def stop() -> bool:
         return interrupted() or time.monotonic() >= deadline
 
-    progress = ProgressLog(log, observe, ("nodes", "open", "fitted", "ahead"))
+    progress = ProgressLog(log, observe, ("nodes", "open", "fitted", "ahead", "left"))
     matrix, positions = problem.matrix, columns
     if 2 * len(columns) < problem.d:
         matrix, positions = problem.data.restricted(columns), np.arange(len(columns))
