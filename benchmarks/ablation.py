@@ -107,6 +107,7 @@ PARTS: dict[str, Callable[[], list[Replacement]]] = {
     "centres with t = 0 only": lambda: [(centres, "SHARES", (0.0,))],
     "centres with t = 0.3 only": lambda: [(centres, "SHARES", (0.3,))],
     "no look at a sample": lambda: [(leaves, "BEYOND", np.inf)],
+    "further centres at the mean": lambda: [(centres, "FURTHER", (1.0,))],
     "one centre only": lambda: [(leaves, "CENTRES", 1)],
     "filter before branching": lambda: [(tree, "NEAR", np.inf)],
     "no fixing in the tree": unfixed,

@@ -99,7 +99,12 @@ def cell(
         gap = max(gap, verdict.gap)
     if gap > GAP * (1.0 + SLACK):
         return f"{100 * gap:.2g} % at {limit:g} s"
-    return f"{solving:.2g} / {checking:.2g}"
+    return f"{_seconds(solving)} / {_seconds(checking)}"
+
+
+def _seconds(seconds: float) -> str:
+    """Two digits, or all before the point."""
+    return f"{seconds:.2g}" if seconds < 99.5 else f"{seconds:.0f}"
 
 
 def synthetic_row(limit: float) -> str:
