@@ -13,7 +13,7 @@ from optprobe.checker import covering, lines, pairs, products
 from optprobe.checker.centre import Head
 from optprobe.checker.covering import uncovered
 from optprobe.engine import damping, filter
-from optprobe.engine.pairs import pair_costs
+from optprobe.engine.pair_costs import pair_costs
 
 
 def test_subsets_are_all_there_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,9 @@ SLICE = 256
 BLOCK = 2**11
 """Supports bounded at once: some forty such arrays stay in the cache."""
 
+LISTED = 2**13
+"""Supports listed at once, of which most may be proven out by their pairs."""
+
 
 class Quadratic(NamedTuple):
     """What bounds every support of a node at one centre; names as above.
@@ -234,18 +237,18 @@ def gram(A: Float64[Array, "f n"]) -> Float64[Array, "f f"]:
 
 
 def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
-    """Every subset of `size` of f positions, in blocks of about BLOCK."""
+    """Every subset of `size` of f positions, in blocks of about LISTED."""
     tails = np.fromiter(chain.from_iterable(combinations(range(f), size - 1)), np.int64)
     tails = tails.reshape(math.comb(f, size - 1), size - 1)
     after = np.searchsorted(tails[:, 0], np.arange(f) + 1) if size > 1 else np.zeros(f, np.int64)
     parts: list[Array] = []
     held = 0
     for first in range(f):
-        for start in range(int(after[first]), len(tails), BLOCK):
-            tail = tails[start : start + BLOCK]
+        for start in range(int(after[first]), len(tails), LISTED):
+            tail = tails[start : start + LISTED]
             parts.append(np.column_stack([np.full(len(tail), first), tail]))
             held += len(tail)
-            if held >= BLOCK:
+            if held >= LISTED:
                 yield np.concatenate(parts).T
                 parts, held = [], 0
     if parts:

@@ -15,6 +15,7 @@ from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, fitted_margin, newton_start
 from optprobe.engine.filter import MOST_ADDED, subsets
+from optprobe.engine.pair_costs import dearer
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident
@@ -252,7 +253,9 @@ class Filter:
 
             return pairs.above(*asked)
         kept: list[Array] = []
-        for number, part in enumerate(subsets(f, size)):
+        dear = dearer(first.at, size, self.rows.lam, cutoff)
+        for number, every in enumerate(subsets(f, size)):
+            part = every[:, dear(every)]
             kept.append(part[:, first.below(part, self.rows.lam, cutoff)].T)
             if number % LOOKS == LOOKS - 1 and self.stop():
                 return None

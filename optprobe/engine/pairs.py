@@ -1,24 +1,9 @@
-"""Supports of a filtered node bounded by sums over their pairs, and a list of what that leaves.
+"""Supports of a filtered node whose pairs cost much, listed without meeting the others.
 
-With one step d_p per column, |d_p| L_p <= e / r, the step on a support T of r columns is in reach,
-and it costs (notation of `filter`)
-
-    C(T) = sum_{p in T} [ (u_p - sum_{q in T, q != p} A_pq)^2 / (2 lam) + K_pp d_p^2 / 2 + h_p d_p ]
-           + sum_{p < q} K_pq d_p d_q,      u_p = v_p - M_pp d_p,   A_pq = M_pq d_q
-
-By (sum_q A_pq)^2 <= (r - 1) sum_q A_pq^2 that is at most a sum over the pairs of T:
-
-    C(T) <= sum_{p < q in T} E_pq,    E_pq = J_pq + (s_p + s_q) / (r - 1)
-    s_p = u_p^2 / (2 lam) + K_pp d_p^2 / 2 + h_p d_p
-    J_pq = K_pq d_p d_q - (u_p A_pq + u_q A_qp) / lam + (r - 1) (A_pq^2 + A_qp^2) / (2 lam)
-
-d_p is the step that is best for p alone. Most columns are nearly orthogonal, and the sum is close.
-
-A set of m + 1 columns whose sum exceeds x has one of m columns, without the one that adds least,
-whose sum exceeds x (m - 1) / (m + 1): every pair lies in m - 1 of its subsets of m columns, so that
-these have that share of the sum on average. So the sets are found from pairs upwards, without
-meeting the others: a few columns aside, of the 2 x 10^11 quadruples of a whole layer some 10^7 are
-met.
+A set of m + 1 columns whose `pair_costs` sum to more than x has one of m columns, without the one
+that adds least, whose sum exceeds x (m - 1) / (m + 1): every pair lies in m - 1 of its subsets of m
+columns, so that these have that share of the sum on average. So the sets are found from pairs
+upwards: a few columns aside, of the 2 x 10^11 quadruples of a whole layer some 10^7 are met.
 """
 
 from __future__ import annotations
@@ -28,12 +13,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Int
 
-from optprobe.engine.damping import REACH
 from optprobe.engine.extending import every, extend, extend_last
 from optprobe.engine.filter import Quadratic, costs, elimination
 from optprobe.engine.leaves import Found
+from optprobe.engine.pair_costs import needed, pair_costs
 from optprobe.engine.steps import Step
 from optprobe.matrix.standardise import slices
 from optprobe.threads import in_threads
@@ -53,27 +38,6 @@ SAMPLED = 2048
 APART, PARTS, ROOM = 64, 4, 2**13
 """Sets that a piece of work extends, or pieces that a small node's are in, and room for what comes
 of them."""
-
-LOWERED = 1.0 - 1e-9
-"""Times this, what is needed is exceeded whatever rounding does to the sums."""
-
-
-def pair_costs(at: Quadratic, lam: float, size: int) -> Float64[Array, "f f"]:
-    """E for supports of `size` columns; -infinity on the diagonal."""
-    own, bend, live = np.diag(at.M), np.diag(at.K), at.reach > 0.0
-    d = (own * at.v - lam * at.h) / np.where(live, own * own + lam * bend, 1.0)
-    most = REACH / size / np.where(live, at.reach, np.inf)
-    d = np.clip(d, -most, most)
-    u = at.v - own * d
-    single = u * u / (2.0 * lam) + d * (0.5 * bend * d + at.h)
-    A = at.M * d
-    E = (((size - 1) / (2.0 * lam)) * A - (u / lam)[:, None]) * A
-    E += E.T.copy()
-    E += at.K * d * d[:, None]
-    E += single / (size - 1)
-    E += (single / (size - 1))[:, None]
-    np.fill_diagonal(E, -np.inf)
-    return E
 
 
 def above(
@@ -138,7 +102,7 @@ def climb(levels: Levels, f: int, size: int, need: float, child: float) -> Found
         child: what a child takes, in fits.
     """
     pairs = math.comb(size, 2)
-    need = need * LOWERED if need > 0.0 else -np.inf
+    need = needed(need)
     sets = levels.pairs(need / pairs)
     hubs: list[int] = []
     for level in range(3, size + 1):

@@ -64,7 +64,7 @@ class Tensors:
         self.E = self.pair_costs(size)
 
     def pair_costs(self, size: int) -> torch.Tensor:
-        """`engine.pairs.pair_costs`."""
+        """`engine.pair_costs`."""
         own, bend, half = self.M.diagonal(), self.K.diagonal(), 0.5 / self.lam
         scale = torch.where(self.reach > 0.0, own * own + self.lam * bend, 1.0)
         d = (own * self.v - self.lam * self.h) / scale
