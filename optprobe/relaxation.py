@@ -225,13 +225,15 @@ class _State:
             self.block = np.empty((len(self.indices) + 1, len(self.rows.y)))
             self.block[:-1], self.block[-1] = self.matrix.columns(self.indices), 1.0
             self.block *= self.rows.y
-            self.single = self.block.astype(np.float32)
-            weighted = self.single * self.rows.w.astype(np.float32)
-            self.lipschitz = _largest_eigenvalue(weighted @ self.single.T)
+            self.single = np.empty((0, 0), np.float32)
 
     def descend(self, live: Int[Array, "live"]) -> None:
         """STEPS accelerated proximal steps of the live nodes on the working set, in float32."""
         rows, nodes = self.rows, self.nodes
+        if not len(self.single):  # the working set has grown
+            self.single = self.block.astype(np.float32)
+            weighted = self.single * rows.w.astype(np.float32)
+            self.lipschitz = _largest_eigenvalue(weighted @ self.single.T)
         smooth = rows.loss.smoothed(float(self.mu[live].min()))
         rate = np.float32(1.0 / (smooth.lipschitz * self.lipschitz))
         rho = rows.lam * float(rate)
