@@ -111,7 +111,7 @@ PARTS: dict[str, Callable[[], list[Replacement]]] = {
     "one centre only": lambda: [(leaves, "CENTRES", 1)],
     "filter before branching": lambda: [(tree, "NEAR", np.inf)],
     "no fixing in the tree": unfixed,
-    "no hubs": lambda: [(leaves, "_hubs", lambda *_: leaves.NO_COLUMNS)],
+    "no hubs": lambda: [(leaves, "_hubs", lambda *_, **__: leaves.NO_COLUMNS)],
     "no compiled loops": lambda: [(leaves.Compiled, "worth", never)],
     "no screening at the root": lambda: [(native, "screen", unscreened)],
     "no early pruning of fits": lambda: [(tree, "fit_leaf", whole_fits)],
