@@ -192,6 +192,7 @@ class Search:
             opened = self.resolve(node, i, nodes, relaxed)
             self.ahead = ahead + sum(child.supports(self.k) for child in opened)
             children += opened
+            self.report()
         self.working = []
         children.sort()
         if children and children[0].bound < self.cutoff:
