@@ -17,7 +17,7 @@ from optprobe.engine.pair_costs import pair_costs
 
 
 def test_subsets_are_all_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter, "BLOCK", 7)
+    monkeypatch.setattr(filter, "SUBSETS", 7)
     for f, size in itertools.product(range(1, 9), range(1, 5)):
         expected = set(itertools.combinations(range(f), size))
         found = [tuple(sorted(T)) for block in filter.subsets(f, size) for T in block.T.tolist()]

@@ -87,7 +87,7 @@ def acting(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return Counter(filtered=1, screened=screened, hubs=len(found.hubs))
 
     def called(name: str) -> Callable[[Any, Any], Counter[str]]:
-        return lambda given, found: Counter([name])
+        return lambda given, found: Counter([] if found is None else [name])
 
     watch(leaves.Filter, "__call__", filtered)
     watch(centres.Centres, "centre_of", called("further centres"))

@@ -64,7 +64,7 @@ SLICE = 256
 BLOCK = 2**11
 """Supports bounded at once: some forty such arrays stay in the cache."""
 
-LISTED = 2**13
+SUBSETS = 2**13
 """Supports listed at once, of which most may be proven out by their pairs."""
 
 
@@ -138,7 +138,7 @@ def quadratic(
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
     # The residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
     longest = max(_longest(forced), found.longest)
-    peak = max(float(np.abs(forced).max(initial=0.0)), found.peak)
+    peak = max(float(_largest(forced).max(initial=0.0)), found.peak)
     size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
     worst = size * (size + reach * peak * weight.sum()) / rows.lam
     noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
@@ -237,18 +237,18 @@ def gram(A: Float64[Array, "f n"]) -> Float64[Array, "f f"]:
 
 
 def subsets(f: int, size: int) -> Iterator[Int[Array, "size batch"]]:
-    """Every subset of `size` of f positions, in blocks of about LISTED."""
+    """Every subset of `size` of f positions, in blocks of about SUBSETS."""
     tails = np.fromiter(chain.from_iterable(combinations(range(f), size - 1)), np.int64)
     tails = tails.reshape(math.comb(f, size - 1), size - 1)
     after = np.searchsorted(tails[:, 0], np.arange(f) + 1) if size > 1 else np.zeros(f, np.int64)
     parts: list[Array] = []
     held = 0
     for first in range(f):
-        for start in range(int(after[first]), len(tails), LISTED):
-            tail = tails[start : start + LISTED]
+        for start in range(int(after[first]), len(tails), SUBSETS):
+            tail = tails[start : start + SUBSETS]
             parts.append(np.column_stack([np.full(len(tail), first), tail]))
             held += len(tail)
-            if held >= LISTED:
+            if held >= SUBSETS:
                 yield np.concatenate(parts).T
                 parts, held = [], 0
     if parts:
