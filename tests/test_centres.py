@@ -1,4 +1,4 @@
-"""Samples of a node's supports, by which its centres are chosen."""
+"""Samples of a node's supports, and the centres that are chosen by them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from nodes import node
 
-from optprobe.engine.centres import Sample
+from optprobe.engine import centres, filter
+from optprobe.engine.centres import Centres, Sample
 
 
 @pytest.mark.parametrize("f", [12, 30, 80, 1500])
@@ -28,3 +30,36 @@ def test_a_sample_tells_how_many_supports_are_left() -> None:
     left = int((cost[every].sum(axis=1) > 1.8).sum())
     told = sample.where(cost[sample.supports].sum(axis=1) > 1.8).number
     assert told == pytest.approx(left, rel=0.3)
+
+
+@pytest.mark.parametrize("name", ["logistic", "squared_hinge"])
+def test_a_further_centre_leaves_no_more_than_it_may(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample is all that is left here, and every share is tried uphill."""
+    monkeypatch.setattr(centres, "FEW", 0)
+    made = missed = better = 0
+    for seed in range(30):
+        at = node(seed, name)
+        forced, free, lam = at.forced, at.free, at.rows.lam
+        every = np.array(list(combinations(range(len(free)), 3)))
+        start, offset = np.zeros(len(forced) + 1), np.zeros(len(free))
+        maker = Centres(at.rows)
+        first, _ = maker.centre(forced, free, start, offset, 3, np.inf)
+        cutoff = float(np.median(first.at.value - filter.costs(first.at, every.T, lam)))
+        left = every[first.below(every.T, lam, cutoff)]
+        most = 0.8 * len(left)
+        found = maker.centre_of(forced, free, left, first, cutoff, most)
+        with monkeypatch.context() as only:
+            only.setattr(centres, "FURTHER", (1.0,))
+            mean = Centres(at.rows).centre_of(forced, free, left, first, cutoff, np.inf)
+        assert mean is not None
+        at_mean = int(mean.below(left.T, lam, cutoff).sum())
+        if found is None:
+            missed += 1
+            continue
+        made += 1
+        still = int(found.below(left.T, lam, cutoff).sum())
+        assert still <= most
+        better += still < at_mean
+    assert min(made, missed, better) > 0

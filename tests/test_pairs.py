@@ -25,6 +25,7 @@ from optprobe.checker import covering
 from optprobe.checker import pairs as checked
 from optprobe.engine import filter, pairs
 from optprobe.engine.filter import Quadratic
+from optprobe.engine.pair_costs import dearer
 from optprobe.support import fit_supports, signed
 
 LOSSES = ("logistic", "squared_hinge", "squared_error")
@@ -136,6 +137,25 @@ def test_broken_sums_are_caught(broken: Callable[[Sums], Sums], sums: str, name:
 def sets_of(f: int, size: int) -> np.ndarray:
     """Every subset of `size` of f positions, [size, ...]."""
     return np.concatenate(list(filter.subsets(f, size)), axis=1)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_supports_are_dearer_where_their_pairs_sum_to_more(name: str, size: int) -> None:
+    told: list[bool] = []
+    for seed in range(12):
+        at = node(seed, name)
+        made = filter.quadratic(at.forced, at.free, at.margin, at.rows)
+        every = sets_of(len(at.free), size)
+        sums = over_pairs(pairs.pair_costs(made, at.rows.lam, size), every)
+        need = float(np.quantile(sums, 0.6))
+        scale = 1e-8 * (abs(need) + abs(made.value))
+        found = dearer(made, size, at.rows.lam, made.value - need)(every)
+        assert found[sums > need + scale].all()
+        if need > 0.0:
+            assert not found[sums < need - scale].any()
+        told += found.tolist()
+    assert 0 < sum(told) < len(told)
 
 
 def only_once(sets: np.ndarray) -> set[tuple[int, ...]]:

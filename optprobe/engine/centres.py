@@ -13,9 +13,10 @@ twice.
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ from optprobe.support import signed
 Array = np.ndarray
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""The t that may be tried; the first one is a third of the way up."""
+"""The t that may be tried; of these and of `FURTHER` the first is a third of the way up."""
 
 FURTHER = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
 """The multiples of the mean fit to what is left that may be tried for another centre."""
@@ -79,7 +80,7 @@ class Sample(NamedTuple):
         return cls(np.sort(order[pool]), np.sort(order[supports], axis=1), weight)
 
 
-@functools.lru_cache(64)
+@lru_cache(64)
 def _ranks(f: int, size: int) -> tuple[Int[Array, "p"], Int[Array, "m r"], Float64[Array, "m"]]:
     """A `Sample` for columns in order of their strength.
 
@@ -153,10 +154,10 @@ class Centres:
             cutoff: what bounds should reach.
         """
         sample = Sample.drawn(offset, size)
-        share, best, left = self._climbed(SHARES, forced, free, start, offset, sample, cutoff)
+        made = partial(self._at_share, forced, free, offset)
+        share, best, left = self._climbed(SHARES, made, start, sample, cutoff)
         if len(sample.pool) < len(free):
-            every = np.arange(len(free))
-            best = self.at_share(forced, free, best.fit, offset, share, every)
+            best = made(share, best.fit, np.arange(len(free)))
         return best, left
 
     def centre_of(
@@ -190,51 +191,51 @@ class Centres:
         offset[columns] = mean[s:]
         start = np.append(mean[:s], theta[:, -1].mean())
         sample = Sample(columns, few, np.full(len(few), len(left) / len(few)))
-        share, best, still = self._climbed(FURTHER, forced, free, start, offset, sample, cutoff)
+        made = partial(self._at_share, forced, free, offset)
+        share, best, still = self._climbed(FURTHER, made, start, sample, cutoff)
         if still.number > most:
             return None
         used = np.unique(left)
-        if len(columns) == len(used):
-            return best
-        return self.at_share(forced, free, best.fit, offset, share, used)
+        return best if len(columns) == len(used) else made(share, best.fit, used)
 
     def _climbed(
         self,
         shares: tuple[float, ...],
-        forced: Float64[Array, "s n"],
-        free: Block,
+        made: Callable[[float, Float64[Array, "s1"], Int[Array, "u"]], Centre],
         start: Float64[Array, "s1"],
-        offset: Float64[Array, "f"],
         sample: Sample,
         cutoff: float,
     ) -> tuple[float, Centre, Sample]:
-        """The share that leaves least of the sample, its centre over the pool, what it leaves."""
+        """The share that leaves least of the sample, its centre over the pool, what it leaves.
+
+        `made` makes the centre of a share from a first fit, over some of the free columns.
+        """
         key = shares, sample.supports.shape[1]
 
         def tried(place: int, start: Float64[Array, "s1"]) -> tuple[Centre, Sample]:
-            made = self.at_share(forced, free, start, offset, shares[place], sample.pool)
-            return made, sample.where(made.below(sample.supports.T, self.rows.lam, cutoff))
+            at = made(shares[place], start, sample.pool)
+            return at, sample.where(at.below(sample.supports.T, self.rows.lam, cutoff))
 
         begun = place = self.place.get(key, len(shares) // 3)
         best, left = tried(place, start)
         for step in (1, -1):
             while left.number > FEW and 0 <= place + step < len(shares):
-                made, fewer = tried(place + step, best.fit)
+                at, fewer = tried(place + step, best.fit)
                 if fewer.number >= left.number:
                     break
-                best, left, place = made, fewer, place + step
+                best, left, place = at, fewer, place + step
             if place != begun:
                 break
         self.place[key] = place
         return shares[place], best, left
 
-    def at_share(
+    def _at_share(
         self,
         forced: Float64[Array, "s n"],
         free: Block,
-        start: Float64[Array, "s1"],
         offset: Float64[Array, "f"],
         share: float,
+        start: Float64[Array, "s1"],
         used: Int[Array, "u"],
     ) -> Centre:
         """The centre of one t, with the quadratic of some of the free columns."""

@@ -145,8 +145,8 @@ class Search:
     def report(self, last: bool = False) -> None:
         """Tell the log where the search stands."""
         open_nodes = len(self.heap) + (self.dive is not None)
-        left = float(self.filter.sampled)
-        counts = (self.nodes, open_nodes, self.fitted, float(self.ahead), left)
+        ahead, left = float(self.ahead), self.filter.sampled
+        counts = (self.nodes, open_nodes, self.fitted, ahead, left)
         self.log.report(counts, self.incumbent.objective, self.lower, last=last)
 
     def out_of_time(self) -> bool:
