@@ -49,6 +49,13 @@ class ProgressLog:
         """Seconds since the log began."""
         return time.monotonic() - self._started
 
+    @property
+    def due(self) -> bool:
+        """Whether a line or a point is due whatever it says."""
+        now = self.elapsed - INTERVAL_S
+        line = self._write is not None and now >= self._written.seconds
+        return line or (self._observe is not None and now >= self._observed.seconds)
+
     def report(
         self, counts: Sequence[int | float], upper: float, lower: float, *, last: bool = False
     ) -> None:

@@ -56,19 +56,31 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a pool's threads do not fork
 
 
-def in_threads(work: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
+def nothing() -> None:
+    """What there is to do meanwhile, where it is not said."""
+
+
+def in_threads(
+    work: Callable[[Item], Value],
+    items: Sequence[Item],
+    between: Callable[[], None] = nothing,
+) -> list[Value]:
     """[work(item) for item in items], side by side; NumPy lets go of the interpreter meanwhile.
+
+    `between` is called after every result, in the caller's own thread.
 
     The order of the results, and each result, is the same whatever the number of threads. Nothing
     goes on after an exception or Ctrl-C: work that was begun may write to what is used again.
     `work` must not call this function itself.
     """
-    if len(items) < 2 or workers() < 2:
-        return [work(item) for item in items]
-    pool = _pool(workers())
-    futures = [pool.submit(work, item) for item in items]
+    alone = len(items) < 2 or workers() < 2
+    futures = [] if alone else [_pool(workers()).submit(work, item) for item in items]
+    found: list[Value] = []
     try:
-        return [future.result() for future in futures]
+        for value in map(work, items) if alone else (future.result() for future in futures):
+            found.append(value)
+            between()
+        return found
     except BaseException:
         for future in futures:
             future.cancel()

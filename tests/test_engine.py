@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from instances import brute_force, random_problem
 
-from optprobe import Limit, Limits, Problem, Status
+from optprobe import Limit, Limits, Problem, Status, progress
 from optprobe.engine import incumbent, native, tree
 from optprobe.engine.native import WarmStart, branch_and_bound
 from optprobe.heuristics.fits import Incumbent
@@ -113,6 +113,27 @@ def test_progress_lines_show_a_shrinking_gap() -> None:
     assert bounds == sorted(bounds)
     assert float(shown[0][3]) <= math.comb(25, 3)  # supports that the root's screening leaves
     assert (shown[-1][1], shown[-1][3]) == ("0", "0.0e+00")  # nothing is left open
+
+
+def test_progress_lines_come_in_the_middle_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(tree, "FIT_CHUNK", 5)
+    lines: list[str] = []
+    result = solve(hard_problem(n=200, d=25, k=3), log=lines.append)
+    shown = [line.lstrip("*").split() for line in lines[1:]]
+    fitted = [int(line[2]) for line in shown if int(line[0]) == 1]
+    assert sum(fits < more for fits, more in pairwise(fitted)) > 1
+    assert result.status is Status.OPTIMAL
+
+
+def test_nodes_of_a_batch_stay_open_once_time_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is begun: a node of many columns takes seconds."""
+    monkeypatch.setattr(tree.Search, "out_of_time", lambda search: True)
+    monkeypatch.setattr(tree.Search, "leaf", lambda *_: pytest.fail("begun"))
+    result = solve(hard_problem(), limits=Limits(nodes=3))
+    assert result.nodes == 3
+    assert result.verified is not None
+    assert result.verified.lower <= result.objective
 
 
 def test_candidates_restrict_the_scope_and_say_so() -> None:

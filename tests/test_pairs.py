@@ -365,6 +365,18 @@ def test_without_the_hubs_nothing_is_lost(
     assert aside > 10
 
 
+def test_a_long_search_can_tell_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After every piece of work, whether a node is climbed or all its supports are met."""
+    monkeypatch.setattr(pairs, "APART", 1)
+    at, lam = wide(0, "logistic", 18, 0)
+    for every in (0, 1):
+        monkeypatch.setattr(pairs, "EVERY", every)
+        ticks: list[int] = []
+        asked = at, 3, lam, at.value - 1e-3, CHILD, lambda: False
+        assert pairs.above(*asked, lambda of=ticks: of.append(1)) is not None
+        assert len(ticks) >= (100, pairs.PARTS)[every]
+
+
 def test_a_search_that_is_told_to_stop_finds_nothing() -> None:
     at, lam = wide(0, "logistic", 18, 0)
     for size in (3, 4):

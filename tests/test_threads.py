@@ -27,6 +27,17 @@ def test_results_come_in_the_order_of_the_items():
     assert threads.in_threads(work, range(5)) == [0, 1, 4, 9, 16]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_something_is_done_after_every_result_in_the_callers_thread(
+    number: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(threads, "workers", lambda: number)
+    done: list[threading.Thread] = []
+    between = lambda: done.append(threading.current_thread())  # noqa: E731
+    assert threads.in_threads(str, range(4), between) == ["0", "1", "2", "3"]
+    assert done == [threading.current_thread()] * 4
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_nothing_goes_on_once_it_has_raised(error: type[BaseException]):
     begun, may_end, ended = threading.Event(), threading.Event(), []

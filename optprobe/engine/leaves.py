@@ -21,6 +21,7 @@ from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.support import Fits, fit_supports, signed
+from optprobe.threads import nothing
 
 if TYPE_CHECKING:
     import torch
@@ -162,6 +163,7 @@ class Filter:
         rows: labels, weights, loss and ridge.
         stop: whether to give up.
         device: where nodes are worked; None for the host.
+        tick: called now and then in the middle of a node, in the caller's thread.
         compiled: whether the search takes its compiled loops.
         centres: remembers which offsets work.
         sampled: how many supports of the last node its first centre leaves, as a sample tells.
@@ -171,6 +173,7 @@ class Filter:
     rows: Rows
     stop: Callable[[], bool]
     device: torch.device | None = None
+    tick: Callable[[], None] = nothing
     compiled: Compiled = field(default_factory=Compiled, init=False)
     centres: Centres = field(init=False)
     sampled: float = field(default=0.0, init=False)
@@ -247,18 +250,20 @@ class Filter:
         if self.device is not None:
             from optprobe.engine.device import pairs as on_device
 
-            return on_device.above(*asked, self.device)
+            return on_device.above(*asked, self.device, self.tick)
         if self.compiled.worth(SUPPORT * math.comb(f, size)):
             from optprobe.engine import pairs
 
-            return pairs.above(*asked)
+            return pairs.above(*asked, self.tick)
         kept: list[Array] = []
         dear = dearer(first.at, size, self.rows.lam, cutoff)
         for number, every in enumerate(subsets(f, size)):
             part = every[:, dear(every)]
             kept.append(part[:, first.below(part, self.rows.lam, cutoff)].T)
-            if number % LOOKS == LOOKS - 1 and self.stop():
-                return None
+            if number % LOOKS == LOOKS - 1:
+                self.tick()
+                if self.stop():
+                    return None
         return Found(np.concatenate([np.empty((0, size), np.int64), *kept]), NO_COLUMNS)
 
     def columns(self, columns: Int[Array, "p"]) -> Block:

@@ -21,7 +21,7 @@ from optprobe.engine.leaves import Found
 from optprobe.engine.pair_costs import needed, pair_costs
 from optprobe.engine.steps import Step
 from optprobe.matrix.standardise import slices
-from optprobe.threads import in_threads
+from optprobe.threads import in_threads, nothing
 
 Array = np.ndarray
 
@@ -47,6 +47,7 @@ def above(
     cutoff: float,
     child: float,
     stop: Callable[[], bool],
+    tick: Callable[[], None] = nothing,
 ) -> Found | None:
     """The supports whose pairs cost too much for the cutoff, and whose own step does too.
 
@@ -59,9 +60,10 @@ def above(
         cutoff: what a bound must reach.
         child: what a child takes, in fits.
         stop: whether to give up: None is returned then.
+        tick: called now and then, in the caller's thread.
     """
     f = len(at.v)
-    levels = _Loops(at, size, lam, cutoff, stop)
+    levels = _Loops(at, size, lam, cutoff, stop, tick)
     if size > 2 and math.comb(f, size) <= EVERY * child:
         left = levels.every(f, size)
         return None if left is None else Found(left.astype(np.int64), np.empty(0, np.int64))
@@ -145,9 +147,15 @@ class _Loops:
     """`Levels` by the compiled loops."""
 
     def __init__(
-        self, at: Quadratic, size: int, lam: float, cutoff: float, stop: Callable[[], bool]
+        self,
+        at: Quadratic,
+        size: int,
+        lam: float,
+        cutoff: float,
+        stop: Callable[[], bool],
+        tick: Callable[[], None],
     ) -> None:
-        self.E, self.stop = pair_costs(at, lam, size), stop
+        self.E, self.stop, self.tick = pair_costs(at, lam, size), stop, tick
         self.at, self.lam, self.cutoff = at, lam, cutoff
         turned, diagonals = np.ascontiguousarray(at.M.T), (np.diag(at.M).copy(), np.diag(at.K) / 2)
         lines = (*elimination(at, lam), at.v, at.h, at.reach, *diagonals)
@@ -177,7 +185,7 @@ class _Loops:
                     found.append(out[:held])
             return np.concatenate(found)
 
-        return _joined(in_threads(work, range(PARTS)), size)
+        return _joined(in_threads(work, range(PARTS), self.tick), size)
 
     def longer(self, sets: Int[Array, "m q"], bar: float, last: bool) -> Int[Array, "m2 q1"] | None:
         q, f = sets.shape[1], len(self.E)
@@ -197,7 +205,8 @@ class _Loops:
                 found.append(out[:held])
             return np.concatenate([np.empty((0, q + 1), np.int32), *found])
 
-        return _joined(in_threads(work, list(slices(len(sets), APART))), q + 1)
+        parts = list(slices(len(sets), APART))
+        return _joined(in_threads(work, parts, self.tick), q + 1)
 
 
 def _joined(found: list[Array | None], size: int) -> Int[Array, "m r"] | None:

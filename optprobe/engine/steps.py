@@ -16,6 +16,9 @@ Step = tuple[Array, Array, Array, tuple[Array, ...], float, float, float]
 """M, M', K, what `filter.elimination` makes, v, h, L and the diagonals of M and K / 2; D0, lam and
 the cutoff."""
 
+SINGLE = 7
+"""Lines of `Step`, one number for every column."""
+
 HEAD = 0.8
 """Of the reach, the most that the step on all columns but one takes, where that one's is the best
 beside it; the checker tries the same."""
@@ -62,57 +65,82 @@ def own_cost(at, T, A, d, share):  # type: ignore
     return cost
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def gather(at, P, near, m, beside):  # type: ignore
+    """What the next two take of the first m columns in `near`, side by side.
+
+    The `SINGLE` lines of `at`, then for every column of P its lines of M, of M' and of K.
+    """
+    M, turned, K, lines, _, _, _ = at
+    for line in range(SINGLE):
+        into, given = beside[line], lines[line]
+        for t in range(m):
+            into[t] = given[near[t]]
+    for p in range(len(P)):
+        place = SINGLE + 3 * p
+        right, under, bent = beside[place], beside[place + 1], beside[place + 2]
+        row, column, bend = M[P[p]], turned[P[p]], K[P[p]]
+        for t in range(m):
+            right[t] = row[near[t]]
+            under[t] = column[near[t]]
+            bent[t] = bend[near[t]]
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-def bounds_beside(at, P, first, A, d, work, bound):  # type: ignore
-    """Bounds of the supports P + l, l from `first` on, at the step of P and the best of l.
+def bounds_beside(at, P, beside, first, end, A, d, work, bound):  # type: ignore
+    """Bounds of the supports P + l at the step of P and the best of l, for some lanes of `beside`.
 
     d_l = b / (2 a),   a = (M_ll^2 + |M_Pl|^2) / (2 lam) + K_ll / 2
                        b = (M_ll R + M_Pl . rest_P) / lam - h_l - K_lP . d_P
     cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,   R = v_l - M_lP . d_P
     """
-    M, turned, K, lines, value, lam, _ = at
-    _, _, v, h, reach, own, curve = lines
-    q, f = len(P), len(v)
+    M, _, _, lines, value, lam, _ = at
+    given, far = lines[2], lines[4]
+    v, h, reach, own, curve = beside[2], beside[3], beside[4], beside[5], beside[6]
+    q = len(P)
     low = value - own_cost(at, P, A[:q, :q], d[:q], HEAD)
     left = REACH
-    R, b, a = work[:3]
-    for t in range(first, f):
+    R, b, a = work[0], work[1], work[2]
+    for t in range(first, end):
         R[t], b[t], a[t] = v[t], -h[t], own[t] * own[t]
     for p in range(q):
-        rest = v[P[p]]
+        rest = given[P[p]]
         for k in range(q):
             rest -= M[P[p], P[k]] * d[k]
         rest /= lam
-        step, right, under, bent = d[p], M[P[p]], turned[P[p]], K[P[p]]
-        left -= abs(step) * reach[P[p]]
-        for t in range(first, f):
+        place, step = SINGLE + 3 * p, d[p]
+        right, under, bent = beside[place], beside[place + 1], beside[place + 2]
+        left -= abs(step) * far[P[p]]
+        for t in range(first, end):
             R[t] -= under[t] * step
             b[t] += right[t] * rest - bent[t] * step
             a[t] += right[t] * right[t]
     half = 0.5 / lam
-    for t in range(first, f):
+    for t in range(first, end):
         e = b[t] + 2.0 * half * own[t] * R[t]
         c = half * a[t] + curve[t]
-        far = left / max(reach[t], 1e-300)
+        most = left / max(reach[t], 1e-300)
         best = 0.5 * e / c
-        best = best if best < far else far
-        best = best if best > -far else -far
+        best = best if best < most else most
+        best = best if best > -most else -most
         bound[t] = low - half * R[t] * R[t] + best * (e - c * best)
 
 
 @numba.njit(inline="always")
-def own_bounds(at, P, first, A, d, work, bound):  # type: ignore
-    """Bounds of the supports P + l, l from `first` on, at their own steps, those of `own_cost`.
+def own_bounds(at, P, beside, m, A, d, work, bound):  # type: ignore
+    """Bounds of the supports P + l at their own steps, as in `own_cost`, for m lanes of `beside`.
 
     With A_PP x = b_P and A_PP U_l = A_Pl, d_l = (b_l - A_lP x) / (A_ll - A_lP U_l) and
-    d_P = x - U_l d_l. Bounds for l in P mean nothing.
+    d_P = x - U_l d_l.
     """
-    M, turned, K, lines, value, lam, _ = at
-    pivot, target, v, h, reach, diagonal, curve = lines
-    q, f = len(P), len(v)
+    M, _, K, lines, value, lam, _ = at
+    pivot, target, v, h, reach, _, curve = lines
+    q = len(P)
     U, own, length, total, rest = work[:q], work[q], work[q + 1], work[q + 2], work[q + 3]
     for p in range(q):
-        U[p, first:] = M[P[p], first:]
+        into, right = U[p], beside[SINGLE + 3 * p]
+        for t in range(m):
+            into[t] = right[t]
         d[p] = target[P[p]]
         for j in range(q):
             A[p, j] = M[P[p], P[j]]
@@ -124,67 +152,71 @@ def own_bounds(at, P, first, A, d, work, bound):  # type: ignore
                 A[j, k] -= factor * A[p, k]
             d[j] -= factor * d[p]
             into, gone = U[j], U[p]
-            for t in range(first, f):
+            for t in range(m):
                 into[t] -= factor * gone[t]
     for p in range(q - 1, -1, -1):
         into = U[p]
         for k in range(p + 1, q):
             factor, gone = A[p, k], U[k]
             d[p] -= factor * d[k]
-            for t in range(first, f):
+            for t in range(m):
                 into[t] -= factor * gone[t]
         factor = 1.0 / A[p, p]
         d[p] *= factor
-        for t in range(first, f):
+        for t in range(m):
             into[t] *= factor
-    for t in range(first, f):
-        own[t], length[t] = target[t], pivot[t]
+    first, second = beside[1], beside[0]
+    for t in range(m):
+        own[t], length[t] = first[t], second[t]
     for p in range(q):
-        under, into, step = turned[P[p]], U[p], d[p]
-        for t in range(first, f):
+        under, into, step = beside[SINGLE + 3 * p + 1], U[p], d[p]
+        for t in range(m):
             own[t] -= under[t] * step
             length[t] -= under[t] * into[t]
-    for t in range(first, f):
+    far = beside[4]
+    for t in range(m):
         own[t] /= length[t]
-        length[t] = abs(own[t]) * reach[t]
+        length[t] = abs(own[t]) * far[t]
     for p in range(q):
-        into, step, far = U[p], d[p], reach[P[p]]
-        for t in range(first, f):
+        into, step, most = U[p], d[p], reach[P[p]]
+        for t in range(m):
             into[t] = step - into[t] * own[t]
-            length[t] += abs(into[t]) * far
-    for t in range(first, f):
+            length[t] += abs(into[t]) * most
+    for t in range(m):
         shrunk = REACH / length[t]
         length[t] = shrunk = shrunk if shrunk < 1.0 else 1.0
         own[t] *= shrunk
     for p in range(q):
         into = U[p]
-        for t in range(first, f):
+        for t in range(m):
             into[t] *= length[t]
     half = 0.5 / lam
-    for t in range(first, f):
-        rest[t] = v[t]
-        total[t] = own[t] * (h[t] + curve[t] * own[t])
+    given, slope, diagonal, curves = beside[2], beside[3], beside[5], beside[6]
+    for t in range(m):
+        rest[t] = given[t]
+        total[t] = own[t] * (slope[t] + curves[t] * own[t])
     for p in range(q):
-        into, under, bent, tilt, bend = U[p], turned[P[p]], K[P[p]], h[P[p]], curve[P[p]]
-        for t in range(first, f):
+        under, bent = beside[SINGLE + 3 * p + 1], beside[SINGLE + 3 * p + 2]
+        into, tilt, bend = U[p], h[P[p]], curve[P[p]]
+        for t in range(m):
             rest[t] -= under[t] * into[t]
             total[t] += into[t] * (tilt + bend * into[t] + bent[t] * own[t])
         for k in range(p):
             other, factor = U[k], K[P[p], P[k]]
-            for t in range(first, f):
+            for t in range(m):
                 total[t] += factor * into[t] * other[t]
-    for t in range(first, f):
+    for t in range(m):
         left = rest[t] - diagonal[t] * own[t]
         total[t] += half * left * left
     for p in range(q):
-        right, given = M[P[p]], v[P[p]]
-        for t in range(first, f):
-            rest[t] = given - right[t] * own[t]
+        right, fixed = beside[SINGLE + 3 * p], v[P[p]]
+        for t in range(m):
+            rest[t] = fixed - right[t] * own[t]
         for k in range(q):
             other, factor = U[k], M[P[p], P[k]]
-            for t in range(first, f):
+            for t in range(m):
                 rest[t] -= factor * other[t]
-        for t in range(first, f):
+        for t in range(m):
             total[t] += half * rest[t] * rest[t]
-    for t in range(first, f):
+    for t in range(m):
         bound[t] = value - total[t]

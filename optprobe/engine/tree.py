@@ -98,7 +98,8 @@ class Search:
     filter: Filter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filter = Filter(self.exact, self.rows, self.out_of_time, accelerator(self.matrix))
+        where = accelerator(self.matrix)
+        self.filter = Filter(self.exact, self.rows, self.out_of_time, where, self.tick)
 
     @property
     def cutoff(self) -> float:
@@ -148,6 +149,11 @@ class Search:
         ahead, left = float(self.ahead), self.filter.sampled
         counts = (self.nodes, open_nodes, self.fitted, ahead, left)
         self.log.report(counts, self.incumbent.objective, self.lower, last=last)
+
+    def tick(self) -> None:
+        """In the middle of a node: tell where the search stands, if that is due."""
+        if self.log.due:
+            self.report()
 
     def out_of_time(self) -> bool:
         """Whether to stop even in the middle of a batch."""
@@ -264,7 +270,7 @@ class Search:
             bound, number, chosen, np.packbits(free), used, beta.astype(np.float32), intercept
         )
         few, hubs = size <= 1 or len(members) <= SMALL, NO_COLUMNS
-        if few or near < NEAR:
+        if (few or near < NEAR) and not self.out_of_time():
             hubs = self.leaf(after, members, at)
             if hubs is None:
                 return []
@@ -383,6 +389,7 @@ class Search:
             done.append(fit_leaf(columns, self.rows, chosen, part, cutoff, compiled, near))
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
+            self.tick()
         floor = min((float(fits.dual.min()) for fits in done), default=np.inf)
         self.fit_floor = min(self.fit_floor, floor)
         self.proof.enumerate(number, self.columns[supports], done)

@@ -19,6 +19,7 @@ from optprobe.engine.leaves import Found
 from optprobe.engine.pairs import climb
 from optprobe.engine.steps import HEAD
 from optprobe.matrix.standardise import slices
+from optprobe.threads import nothing
 
 Array = np.ndarray
 
@@ -37,9 +38,10 @@ def above(
     child: float,
     stop: Callable[[], bool],
     device: torch.device,
+    tick: Callable[[], None] = nothing,
 ) -> Found | None:
     """The supports that `engine.pairs.above` finds from pairs upwards, on a device."""
-    levels = Tensors(at, size, lam, cutoff, stop, device)
+    levels = Tensors(at, size, lam, cutoff, stop, device, tick)
     return climb(levels, len(at.v), size, at.value - cutoff, child)
 
 
@@ -54,8 +56,9 @@ class Tensors:
         cutoff: float,
         stop: Callable[[], bool],
         device: torch.device,
+        tick: Callable[[], None] = nothing,
     ) -> None:
-        self.device, self.stop = device, stop
+        self.device, self.stop, self.tick = device, stop, tick
         self.value, self.lam, self.cutoff = at.value, lam, cutoff
         self.v, self.M, self.K, self.h, self.reach, self.pivot, self.target = (
             torch.tensor(part, device=device) for part in (*at[1:], *elimination(at, lam))
@@ -92,16 +95,17 @@ class Tensors:
     def longer(self, sets: Int[Array, "m q"], bar: float, last: bool) -> Int[Array, "m2 q1"] | None:
         found = [np.empty((0, sets.shape[1] + 1), np.int32)]
         for block in slices(len(sets), max(1, BLOCK // len(self.E))):
+            self.tick()
             if self.stop():
                 return None
             heads = self.put(sets[block])
-            over = self.over(heads, bar)
+            met = self.over(heads, bar).nonzero()
+            met = torch.cat([met[part][self.first(heads, met[part])] for part in _parts(met)])
             if last:
-                self.strike(heads, over)
-            row, column = over.nonzero().unbind(1)
-            for part in slices(len(row), LISTED):
-                fresh = self.once(torch.cat([heads[row[part]], column[part, None]], 1))
-                found.append(_on_host(self.undecided(fresh) if last else fresh))
+                met = met[self.unlined(heads, met)]
+            for part in _parts(met):
+                inside = _joined(heads, met[part]).sort(1).values
+                found.append(_on_host(self.undecided(inside) if last else inside))
         return np.concatenate(found)
 
     def put(self, sets: Int[Array, "m q"]) -> torch.Tensor:
@@ -118,17 +122,17 @@ class Tensors:
             line += self.E[heads[:, p]]
         return (line > (bar - total)[:, None]).scatter_(1, heads, False)
 
-    def once(self, sets: torch.Tensor) -> torch.Tensor:
-        """In order, the sets whose last column adds least, of those that add the same the smallest.
+    def first(self, heads: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
+        """Where the column that a head is met with adds least, of those that add the same first.
 
         The sums are taken in the order of the columns: the same, whichever comes last.
         """
-        inside, place = sets.sort(1)
+        inside, place = _joined(heads, met).sort(1)
         adds = torch.zeros(inside.shape, dtype=self.E.dtype, device=self.device)
         for q in range(inside.shape[1]):
             adds += self.E[inside, inside[:, q, None]]
         least = place.gather(1, adds.argmin(1, keepdim=True))[:, 0]
-        return inside[least == inside.shape[1] - 1]
+        return least == inside.shape[1] - 1
 
     def undecided(self, sets: torch.Tensor) -> torch.Tensor:
         """The supports that their own step does not prove out."""
@@ -150,10 +154,14 @@ class Tensors:
         rest, bent = self.v[T] - (M * d).sum(1), self.h[T] + 0.5 * (K * d).sum(1)
         return d, rest.square().sum(0) * (0.5 / self.lam) + (d * bent).sum(0)
 
-    def strike(self, heads: torch.Tensor, over: torch.Tensor) -> None:
-        """Strike out what is bounded along the lines of heads that many columns are left for."""
-        many = (over.sum(1) > MANY).nonzero()[:, 0]
-        over[many] &= ~(self.beside(heads[many]) >= self.cutoff)
+    def unlined(self, heads: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
+        """Where the line of a head that meets many columns does not prove what it is met with."""
+        row, column = met.unbind(1)
+        many = torch.bincount(row, minlength=len(heads)) > MANY
+        along, place = many[row], many.cumsum(0) - 1
+        bounds = self.beside(heads[many])
+        along[along.clone()] = bounds[place[row[along]], column[along]] >= self.cutoff
+        return ~along
 
     def beside(self, heads: torch.Tensor) -> torch.Tensor:
         """Bounds of every head and one more column; see `engine.steps`."""
@@ -173,6 +181,16 @@ class Tensors:
         far = spare[:, None] / self.reach.clamp(min=1e-300)
         best = (0.5 * b / a.clamp(min=1e-300)).clamp(-far, far)
         return (self.value - cost)[:, None] - half * R * R + best * (b - a * best)
+
+
+def _parts(met: torch.Tensor) -> list[slice]:
+    """At least one."""
+    return list(slices(len(met), LISTED)) or [slice(0, 0)]
+
+
+def _joined(heads: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
+    """Heads, each with the column that it is met with last."""
+    return torch.cat([heads[met[:, 0]], met[:, 1:]], 1)
 
 
 def _on_host(sets: torch.Tensor) -> Int[Array, "m q"]:
