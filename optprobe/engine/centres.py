@@ -42,7 +42,7 @@ STRONG, OTHERS = 24, 40
 SAMPLED = 1000
 """Supports of a sample, those aside that have a column twice."""
 
-FEW = 200
+FEW = 500
 """Supports left, as the sample tells, that are few enough not to try another t."""
 
 FITTED = 100

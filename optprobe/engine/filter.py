@@ -154,7 +154,8 @@ def sums(
 ) -> Sums:
     """The sums over the rows; directions that are flat are left out."""
     G = directions(forced, free, at.move, clip)
-    M = products(free, G * at.move)
+    weighted = G * at.move
+    M = products(free, weighted)
     flat = np.diag(M) <= FLAT * clip * clip * at.move.sum()
     G[flat] = 0.0
     M[:, flat] = 0.0
@@ -162,7 +163,7 @@ def sums(
     return Sums(
         free @ at.push,
         M,
-        gram(G * np.sqrt(at.bend)),
+        gram(np.multiply(G, np.sqrt(at.bend), out=weighted)),
         G @ at.tilt,
         length,
         residual(forced, G, length, at.move),
