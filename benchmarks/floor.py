@@ -124,9 +124,7 @@ class Clock:
 
         return clocked
 
-    def counted(
-        self, work: Callable[..., Any], least: Callable[..., float]
-    ) -> Callable[..., Any]:
+    def counted(self, work: Callable[..., Any], least: Callable[..., float]) -> Callable[..., Any]:
         """`work`, for which the part that runs needs at least `least` seconds."""
 
         def noted(*arguments: Any, **named: Any) -> Any:
@@ -200,10 +198,9 @@ def clocked(path: Path, regime: Regime, limit: float, rates: Rates) -> tuple[Clo
 
 def cells(clock: Clock) -> list[str]:
     """Of every part and of all: seconds / floor."""
-    every = [*PARTS, REST]
-    pairs_of = [(clock.seconds[part], clock.floor[part]) for part in every]
-    pairs_of.append((sum(clock.seconds.values()), sum(clock.floor.values())))
-    return [f"{seconds:.2g} / {least:.1g}" if least else f"{seconds:.2g}" for seconds, least in pairs_of]
+    both = [(clock.seconds[part], clock.floor[part]) for part in [*PARTS, REST]]
+    both.append((sum(clock.seconds.values()), sum(clock.floor.values())))
+    return [f"{spent:.2g} / {least:.2g}" if least else f"{spent:.2g}" for spent, least in both]
 
 
 def main() -> None:
@@ -216,9 +213,10 @@ def main() -> None:
     chosen = [int(i) for i in arguments.regimes.split(",") if i] or range(len(REGIMES))
     with single_threaded_blas():
         rates = Rates.measured()
-    print(in_words(machine()) + f", {workers()} processors: ", end="")
-    print(f"{rates.double / 1e9:.0f} and {rates.single / 1e9:.0f} Gflop/s in float64 and float32, ", end="")
-    print(f"{rates.memory / 1e9:.0f} and {rates.cache / 1e9:.0f} GB/s from memory and from a cache")
+    print(in_words(machine()))
+    double, single, memory, cache = (rate / 1e9 for rate in rates)
+    print(f"{double:.0f} and {single:.0f} Gflop/s in float64 and float32, ", end="")
+    print(f"{memory:.0f} and {cache:.0f} GB/s from memory and from a cache")
     solve(COMPILED.problem(), check=False)  # compiles, or loads what was compiled
     for path in arguments.files:
         print(f"\n### {path.stem}\n")
