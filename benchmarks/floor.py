@@ -166,8 +166,8 @@ def needs(rates: Rates) -> list[tuple[Any, str, Callable[..., float]]]:
         (DenseMatrix, "correlations", product),
         (filter, "sums", sums),
         (pairs, "pair_costs", costs),
-        (pairs._Loops, "longer", lines),
-        (pairs._Loops, "every", bounds),
+        (pairs.Loops, "longer", lines),
+        (pairs.Loops, "every", bounds),
         (fits, "fit_supports", few),
         (tree, "fit_leaf", many),
     ]

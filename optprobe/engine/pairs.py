@@ -63,7 +63,7 @@ def above(
         tick: called now and then, in the caller's thread.
     """
     f = len(at.v)
-    levels = _Loops(at, size, lam, cutoff, stop, tick)
+    levels = Loops(at, size, lam, cutoff, stop, tick)
     if size > 2 and math.comb(f, size) <= EVERY * child:
         left = levels.every(f, size)
         return None if left is None else Found(left.astype(np.int64), np.empty(0, np.int64))
@@ -143,7 +143,7 @@ def _many(sets: Int[Array, "m q"], f: int, most: float) -> list[int]:
     return hubs
 
 
-class _Loops:
+class Loops:
     """`Levels` by the compiled loops."""
 
     def __init__(
