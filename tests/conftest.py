@@ -1,6 +1,6 @@
 """Settings for every test, and a word at the end on the backends that could not be tested.
 
-hypothesis draws the same examples each time, however long that takes.
+hypothesis draws the same examples each time and sets no deadline.
 """
 
 from __future__ import annotations
@@ -14,16 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from treebanks import write_treebank
 
-settings.register_profile(
-    "optprobe",
-    deadline=None,
-    derandomize=True,
-    max_examples=60,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+settings.register_profile("optprobe", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("optprobe")
 
 MISSING = re.compile(r"backend not installed: (\w+)")
