@@ -33,7 +33,10 @@ def test_something_is_done_after_every_result_in_the_callers_thread(
 ):
     monkeypatch.setattr(threads, "workers", lambda: number)
     done: list[threading.Thread] = []
-    between = lambda: done.append(threading.current_thread())  # noqa: E731
+
+    def between() -> None:
+        done.append(threading.current_thread())
+
     assert threads.in_threads(str, range(4), between) == ["0", "1", "2", "3"]
     assert done == [threading.current_thread()] * 4
 
