@@ -99,10 +99,10 @@ def cell(
         gap = max(gap, verdict.gap)
     if gap > GAP * (1.0 + SLACK):
         return f"{100 * gap:.2g} % at {limit:g} s"
-    return f"{_seconds(solving)} / {_seconds(checking)}"
+    return f"{in_digits(solving)} / {in_digits(checking)}"
 
 
-def _seconds(seconds: float) -> str:
+def in_digits(seconds: float) -> str:
     """Two digits, or all before the point."""
     return f"{seconds:.2g}" if seconds < 99.5 else f"{seconds:.0f}"
 
@@ -117,13 +117,18 @@ def synthetic_row(limit: float) -> str:
     return f"| {SYNTHETIC.n} x {SYNTHETIC.d}, 1/sqrt(n), {k} | " + " | ".join(cells) + " |"
 
 
-def main() -> None:
-    """Print the tables, row by row."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def asked(about: str | None) -> argparse.Namespace:
+    """Files, numbers of regimes and the time limit, from the command line."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--regimes", default="", help="numbers of the rows, by default all")
     parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for each k")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the tables, row by row."""
+    arguments = asked(__doc__)
     chosen = [int(i) for i in arguments.regimes.split(",") if i]
     print(in_words(machine()) + "\n")
     print("| columns, lam, k | " + " | ".join(path.stem for path in arguments.files) + " |")

@@ -9,7 +9,8 @@ this machine at its best rates, which are measured first. What each part is coun
     sums          M, K and the directions of every centre, at the rate of matrix products
     centres       nothing: their fits, and the bounds of samples
     supports      per set, the lines of the pair costs that are summed; per support of a small
-                  node, its bound beside the others; E, M and K of a node once
+                  node, its bound beside the others; E, M and K of a node once; nothing where
+                  NumPy lists them
     fits          one pass over the rows for every support that is left, in float32, and the Gram
                   matrix of its columns
     rest          nothing: rows read and standardised, screening, the certificate
@@ -19,7 +20,6 @@ Seconds are wall time on all processors that may be used; a part's own, without 
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from engine_table import GAP, REGIMES, Regime
+from engine_table import GAP, REGIMES, SLACK, Regime, asked, in_digits
 
 from optprobe.bench.worker import COMPILED
 from optprobe.engine import centres, filter, leaves, native, pairs, tree
@@ -200,16 +200,12 @@ def cells(clock: Clock) -> list[str]:
     """Of every part and of all: seconds / floor."""
     both = [(clock.seconds[part], clock.floor[part]) for part in [*PARTS, REST]]
     both.append((sum(clock.seconds.values()), sum(clock.floor.values())))
-    return [f"{spent:.2g} / {least:.2g}" if least else f"{spent:.2g}" for spent, least in both]
+    return [in_digits(spent) + (f" / {in_digits(least)}" if least else "") for spent, least in both]
 
 
 def main() -> None:
     """Print the rates, then the tables row by row."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--regimes", default="", help="numbers of the rows, by default all")
-    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for each k")
-    arguments = parser.parse_args()
+    arguments = asked(__doc__)
     chosen = [int(i) for i in arguments.regimes.split(",") if i] or range(len(REGIMES))
     with single_threaded_blas():
         rates = Rates.measured()
@@ -225,7 +221,7 @@ def main() -> None:
         for regime in [REGIMES[number] for number in chosen]:
             clock, gap = clocked(path, regime, arguments.time_limit, rates)
             times = sum(clock.seconds.values()) / sum(clock.floor.values())
-            left = f" ({100 * gap:.2g} % left)" if gap > 1.001 * GAP else ""
+            left = f" ({100 * gap:.2g} % left)" if gap > GAP * (1.0 + SLACK) else ""
             row = " | ".join(cells(clock))
             print(f"| {regime.label}{left} | {row} | {times:.1f} |", flush=True)
 
