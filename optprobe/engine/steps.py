@@ -77,8 +77,7 @@ def gather(at, P, near, m, beside):  # type: ignore
         for t in range(m):
             into[t] = given[near[t]]
     for p in range(len(P)):
-        place = SINGLE + 3 * p
-        right, under, bent = beside[place], beside[place + 1], beside[place + 2]
+        right, under, bent = beside[SINGLE + 3 * p : SINGLE + 3 * p + 3]
         row, column, bend = M[P[p]], turned[P[p]], K[P[p]]
         for t in range(m):
             right[t] = row[near[t]]
@@ -95,12 +94,12 @@ def bounds_beside(at, P, beside, first, end, A, d, work, bound):  # type: ignore
     cost = cost(P) + R^2 / (2 lam) - b d_l + a d_l^2,   R = v_l - M_lP . d_P
     """
     M, _, _, lines, value, lam, _ = at
-    given, far = lines[2], lines[4]
-    v, h, reach, own, curve = beside[2], beside[3], beside[4], beside[5], beside[6]
+    _, _, given, _, far, _, _ = lines
+    _, _, v, h, reach, own, curve = beside[:SINGLE]
     q = len(P)
     low = value - own_cost(at, P, A[:q, :q], d[:q], HEAD)
     left = REACH
-    R, b, a = work[0], work[1], work[2]
+    R, b, a = work[:3]
     for t in range(first, end):
         R[t], b[t], a[t] = v[t], -h[t], own[t] * own[t]
     for p in range(q):
@@ -108,8 +107,8 @@ def bounds_beside(at, P, beside, first, end, A, d, work, bound):  # type: ignore
         for k in range(q):
             rest -= M[P[p], P[k]] * d[k]
         rest /= lam
-        place, step = SINGLE + 3 * p, d[p]
-        right, under, bent = beside[place], beside[place + 1], beside[place + 2]
+        step = d[p]
+        right, under, bent = beside[SINGLE + 3 * p : SINGLE + 3 * p + 3]
         left -= abs(step) * far[P[p]]
         for t in range(first, end):
             R[t] -= under[t] * step
@@ -135,6 +134,7 @@ def own_bounds(at, P, beside, m, A, d, work, bound):  # type: ignore
     """
     M, _, K, lines, value, lam, _ = at
     pivot, target, v, h, reach, _, curve = lines
+    pivots, targets, given, slope, far, diagonal, curves = beside[:SINGLE]
     q = len(P)
     U, own, length, total, rest = work[:q], work[q], work[q + 1], work[q + 2], work[q + 3]
     for p in range(q):
@@ -165,15 +165,13 @@ def own_bounds(at, P, beside, m, A, d, work, bound):  # type: ignore
         d[p] *= factor
         for t in range(m):
             into[t] *= factor
-    first, second = beside[1], beside[0]
     for t in range(m):
-        own[t], length[t] = first[t], second[t]
+        own[t], length[t] = targets[t], pivots[t]
     for p in range(q):
         under, into, step = beside[SINGLE + 3 * p + 1], U[p], d[p]
         for t in range(m):
             own[t] -= under[t] * step
             length[t] -= under[t] * into[t]
-    far = beside[4]
     for t in range(m):
         own[t] /= length[t]
         length[t] = abs(own[t]) * far[t]
@@ -191,12 +189,11 @@ def own_bounds(at, P, beside, m, A, d, work, bound):  # type: ignore
         for t in range(m):
             into[t] *= length[t]
     half = 0.5 / lam
-    given, slope, diagonal, curves = beside[2], beside[3], beside[5], beside[6]
     for t in range(m):
         rest[t] = given[t]
         total[t] = own[t] * (slope[t] + curves[t] * own[t])
     for p in range(q):
-        under, bent = beside[SINGLE + 3 * p + 1], beside[SINGLE + 3 * p + 2]
+        _, under, bent = beside[SINGLE + 3 * p : SINGLE + 3 * p + 3]
         into, tilt, bend = U[p], h[P[p]], curve[P[p]]
         for t in range(m):
             rest[t] -= under[t] * into[t]
