@@ -158,3 +158,26 @@ def test_uncovered_is_what_no_bound_of_a_single_support_covers(
             found = [tuple(T) for T in uncovered(used, f, r, cutoff).tolist()]
             assert len(found) == len(set(found))
             assert set(found) == {everything[t] for t in np.flatnonzero(bounds < cutoff)}
+
+
+@pytest.mark.parametrize("block", [1, 50, 2**17])
+@pytest.mark.parametrize("distinct", [1, 3, 1000])
+def test_a_set_is_met_once_whichever_of_its_columns_add_as_little(
+    distinct: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Costs of pairs that are whole numbers, so that sums tie exactly or differ by 1 at least."""
+    monkeypatch.setattr(pairs, "BLOCK", block)
+    made, _, lam = two_centres()
+    f = len(made.v)
+    costs = np.random.default_rng(distinct).integers(0, distinct, (f, f)).astype(float)
+    costs += costs.T
+    np.fill_diagonal(costs, -np.inf)
+    at = pairs.Pairs(centre_of(made, lam), 4)
+    at.E = costs
+    for size in (2, 3):
+        sets = np.array(list(itertools.combinations(range(f), size))).T
+        longer = list(itertools.combinations(range(f), size + 1))
+        total = over_pairs(costs, np.array(longer).T)
+        bar = float(np.median(total)) - 0.5
+        found = [tuple(T) for part in at._longer(sets, bar) for T in part.T.tolist()]
+        assert sorted(found) == [longer[t] for t in np.flatnonzero(total > bar)]

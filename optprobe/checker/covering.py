@@ -21,6 +21,9 @@ Array = np.ndarray
 ALONG = 2**25
 """Supports up to which all are bounded along lines: past it, few of them are met at all."""
 
+BLOCK = 2**13
+"""Supports that are bounded one by one at once: some thirty such arrays stay in the cache."""
+
 MOST = 2**24
 """Supports that a centre may leave, past which a node is refused."""
 
@@ -54,6 +57,20 @@ def uncovered(
     return left.T
 
 
+def _together(blocks: Iterator[Int[Array, "r batch"]]) -> Iterator[Int[Array, "r batch"]]:
+    """The same supports in blocks that are worth the calls of NumPy."""
+    parts: list[Array] = []
+    held = 0
+    for block in blocks:
+        parts.append(block)
+        held += block.shape[1]
+        if held >= BLOCK:
+            yield np.concatenate(parts, axis=1)
+            parts, held = [], 0
+    if parts:
+        yield np.concatenate(parts, axis=1)
+
+
 def _left(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
     """What the first centre leaves, in blocks."""
     f = len(first.v)
@@ -62,7 +79,8 @@ def _left(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "r batch"]
         return
     pairs = Pairs(first, r)
     few = math.comb(f, r) <= ALONG
-    for sets in Lines(first).left(r, lower) if few else pairs.left(lower):
+    blocks = Lines(first).left(r, lower) if few else pairs.left(lower)
+    for sets in _together(blocks):
         left = sets[:, pairs.exceed(sets, lower)]
         left = left[:, ~(first.bounds(left) >= lower)]
         for place in range(r):

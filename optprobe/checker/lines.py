@@ -56,15 +56,8 @@ class Lines:
 
     def left(self, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
         """Every r-subset but those whose bound reaches `lower`, r >= 2, in blocks."""
-        parts: list[Array] = []
-        held = 0
         for heads in _heads(len(self.centre.v), r):
-            parts.append(self._beside(heads, lower))
-            held += parts[-1].shape[1]
-            if held >= BLOCK:
-                yield np.concatenate(parts, axis=1)
-                parts, held = [], 0
-        yield np.concatenate([np.empty((r, 0), np.int64), *parts], axis=1)
+            yield self._beside(heads, lower)
 
     def _beside(self, heads: Int[Array, "q batch"], lower: float) -> Int[Array, "r left"]:
         """What is left beside some heads."""

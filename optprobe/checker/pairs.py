@@ -126,21 +126,52 @@ class Pairs:
                 line += self.E[column]
             over = ~(line <= (bar - self._sums(part))[:, None])
             over[np.arange(part.shape[1]), part] = False
+            head = np.repeat(np.arange(part.shape[1]), np.count_nonzero(over, axis=1))
+            at = np.flatnonzero(over)
+            last, adds = at - head * f, line.ravel()[at]
+            least = self._least_of(part, head, last)
+            mine = ~(adds > least + self.slack)  # the others are met from another set
+            head, last, tied = head[mine], last[mine], ~(adds < least - self.slack)[mine]
             if lower is not None:
-                many = np.flatnonzero(over.sum(axis=1) > MANY)
-                if len(many):
-                    self._along(part[:, many], many, over, lower)
-            at, last = np.nonzero(over)
-            longer = np.concatenate([part[:, at], last[None]])
-            yield np.sort(longer[:, self._least(longer)], axis=0)
+                left = self._along(part, head, last, lower)
+                head, last, tied = head[left], last[left], tied[left]
+            longer, maybe = np.concatenate([part[:, head], last[None]]), np.flatnonzero(tied)
+            longer = np.delete(longer, maybe[~self._is_least(longer[:, maybe])], axis=1)
+            yield np.sort(longer, axis=0)
+
+    def _least_of(
+        self, sets: Int[Array, "q batch"], head: Int[Array, "m"], last: Int[Array, "m"]
+    ) -> Float64[Array, "m"]:
+        """The least that a column of sets[:, head] adds to the others of it and a last one."""
+        E, least = self.E, np.full(len(head), np.inf)
+        for p, column in enumerate(sets):
+            own = np.zeros(len(column))
+            for other in np.delete(sets, p, axis=0):
+                own += E[column, other]
+            pair = E.ravel().take((column * len(E))[head] + last)
+            np.minimum(least, own[head] + pair, out=least)
+        return least
 
     def _along(
-        self, heads: Int[Array, "q many"], rows: Int[Array, "many"], over: Array, lower: float
-    ) -> None:
-        """Strike out what is bounded along the lines of some heads."""
-        beside = Beside(self._lines, heads, 0)
+        self,
+        sets: Int[Array, "q batch"],
+        head: Int[Array, "m"],
+        last: Int[Array, "m"],
+        lower: float,
+    ) -> Bool[Array, "m"]:
+        """Which supports are not bounded along the lines of the heads that have many."""
+        left = np.ones(len(head), bool)
+        first = np.searchsorted(head, np.arange(sets.shape[1] + 1))
+        many = np.flatnonzero(np.diff(first) > MANY)
+        if not len(many):
+            return left
+        beside = Beside(self._lines, sets[:, many], 0)
         for part in beside.slices():
-            over[rows[part]] &= ~(beside.bounds(part) >= lower)
+            bounded = beside.bounds(part) >= lower
+            for row, number in zip(bounded, many[part], strict=True):
+                mine = slice(first[number], first[number + 1])
+                left[mine] = ~row[last[mine]]
+        return left
 
     def _sums(self, sets: Int[Array, "q batch"]) -> Float64[Array, "batch"]:
         """The sum over the pairs of each set."""
@@ -150,7 +181,7 @@ class Pairs:
                 total += self.E[sets[q], sets[p]]
         return total
 
-    def _least(self, longer: Int[Array, "q1 batch"]) -> Bool[Array, "batch"]:
+    def _is_least(self, longer: Int[Array, "q1 batch"]) -> Bool[Array, "batch"]:
         """Whether the last column adds least, of those that add the same the smallest.
 
         The sums are taken in the order of the columns: the same, whichever comes last.
