@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 
 from optprobe.heuristics.fits import Incumbent, best_of, fit_many
 from optprobe.heuristics.greedy import greedy
@@ -30,8 +30,7 @@ def rounded(
 ) -> Incumbent:
     """The k columns of largest relaxed coefficient (of largest gain, where it has fewer)."""
     rank = np.lexsort((-relaxed.gain[0, usable], -np.abs(relaxed.beta[0, usable])))
-    support = np.sort(usable[rank[:k]])
-    return _fitted(matrix, rows, support)
+    return _fit(matrix, rows, np.sort(usable[rank[:k]]))
 
 
 def selected(
@@ -45,7 +44,7 @@ def selected(
     """Forward selection from the last known support of fewer than k columns, if there is one."""
     most = min(k, len(usable))
     start = next((support for support in reversed(known) if len(support) < most), None)
-    return _fitted(matrix, rows, greedy(matrix, _near(rows), k, usable, stop, start).support)
+    return _fitted(matrix, rows, greedy(matrix, _near(rows), k, usable, stop, start))
 
 
 def first_incumbent(
@@ -80,7 +79,7 @@ def first_incumbent(
         few = matrix.restrict(inside)
     usable = np.searchsorted(inside, usable)
     near = _near(rows)
-    first = _fitted(few, near, np.searchsorted(inside, start.support))
+    first = _fitted(few, near, replace(start, support=np.searchsorted(inside, start.support)))
     if not isinstance(rows.loss, Hinge):
         first = min(first, greedy(few, near, k, usable, stop), key=_objective)
     found: list[Incumbent] = []
@@ -89,12 +88,14 @@ def first_incumbent(
             filler = np.setdiff1d(usable, support)[:1]
             support = np.sort(np.append(support, filler))
         if len(support) == k:
-            found.append(swap(few, near, _fitted(few, near, support), usable, stop))
+            found.append(swap(few, near, _fit(few, near, support), usable, stop))
     if all(first.objective < one.objective * (1.0 - SAME) for one in found):
         found.append(swap(few, near, first, usable, stop))
     best = min(found, key=_objective)
-    best = _fitted(matrix, rows, inside[best.support])
-    return min(best, start, key=_objective)
+    best = replace(best, support=inside[best.support])
+    if np.array_equal(best.support, start.support):
+        return start
+    return min(_fitted(matrix, rows, best), start, key=_objective)
 
 
 def _near(rows: Rows) -> Rows:
@@ -102,8 +103,18 @@ def _near(rows: Rows) -> Rows:
     return replace(rows, loss=SoftHinge(ROUND)) if isinstance(rows.loss, Hinge) else rows
 
 
-def _fitted(matrix: DesignMatrix, rows: Rows, support: Int[Array, "s"]) -> Incumbent:
-    return best_of(support[None], fit_many(matrix.columns, rows, support[None]))
+def _fitted(matrix: DesignMatrix, rows: Rows, near: Incumbent) -> Incumbent:
+    """The same support for this loss, from coefficients for another."""
+    return _fit(matrix, rows, near.support, np.append(near.beta, near.intercept)[None])
+
+
+def _fit(
+    matrix: DesignMatrix,
+    rows: Rows,
+    support: Int[Array, "s"],
+    start: Float64[Array, "1 s1"] | None = None,
+) -> Incumbent:
+    return best_of(support[None], fit_many(matrix.columns, rows, support[None], start=start))
 
 
 def _objective(found: Incumbent) -> float:

@@ -107,7 +107,7 @@ def fit_leaf(
 
     Args:
         columns: fetches columns.
-        rows: labels, weights, loss and ridge.
+        rows: labels, weights, a smooth loss and ridge.
         chosen: the forced columns.
         supports: with them.
         cutoff: a dual value that is enough.
@@ -119,8 +119,6 @@ def fit_leaf(
     inside = inside.reshape(supports.shape)
     own = columns(used)
     block = own.signed(rows.y) if isinstance(own, Resident) else signed(own, rows)
-    if not np.isfinite(rows.loss.lipschitz):
-        return fit_supports(np.asarray(block), inside, rows, cutoff=cutoff)
     if near is None:
         near = fitted_margin(block, np.searchsorted(used, chosen), rows)
     at = expansion(block, near, rows)

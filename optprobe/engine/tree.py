@@ -39,7 +39,7 @@ Array = np.ndarray
 BATCH = 16
 """Nodes whose relaxations are solved together."""
 
-ENUMERATE, HINGE_ENUMERATE = 3000, 50
+ENUMERATE, HINGE_ENUMERATE = 3000, 25
 """A node that no more supports than this survive is enumerated (any number if r = 1)."""
 
 FILTER_FROM = 64
@@ -221,19 +221,23 @@ class Search:
         return Nodes(forced, free, remaining), start, intercept
 
     def rounding_heuristic(self, nodes: Nodes, relaxed: Relaxed) -> None:
-        """Fit the forced and the r largest free coefficients of every relaxation."""
+        """Fit the forced and the r largest free coefficients of every relaxation that its bound
+        does not prune: no support of another node could be a better incumbent."""
         size = np.where(nodes.free, np.abs(relaxed.beta), 0.0)
         size = np.where(nodes.forced, np.inf, size)
         supports = np.sort(np.argsort(-size, axis=1, kind="stable")[:, : self.k], axis=1)
-        new = []
-        for support in supports:
+        new: list[int] = []
+        for i, support in enumerate(supports):
             key = support.tobytes()
-            if key not in self.tried:
+            if relaxed.bound[i] < self.cutoff and key not in self.tried:
                 self.tried.add(key)
-                new.append(support)
+                new.append(i)
         if new:
-            batch = np.array(new)
-            fits = fit_many(self.exact, self.rows, batch, cutoff=self.incumbent.objective)
+            batch = supports[new]
+            start = np.take_along_axis(relaxed.beta[new], batch, axis=1)
+            start = np.column_stack([start, relaxed.intercept[new]])
+            cutoff = self.incumbent.objective
+            fits = fit_many(self.exact, self.rows, batch, start=start, cutoff=cutoff)
             self.fitted += len(batch)
             self.offer(best_of(batch, fits))
 
@@ -300,7 +304,7 @@ class Search:
             subsets = found.left
         hubs = NO_COLUMNS if found is None else members[found.hubs]
         near = None if found is None else found.margin
-        if subsets is None or not self.enumerate(node.number, chosen, members[subsets], near):
+        if subsets is None or not self.enumerate(node.number, chosen, members[subsets], at, near):
             return hubs
         if found is not None:
             points = [centre.renumbered(self.columns) for centre in found.centres]
@@ -368,11 +372,21 @@ class Search:
         ]
 
     def enumerate(
-        self, number: int, chosen: Array, subsets: Array, near: Float64[Array, "n"] | None
+        self,
+        number: int,
+        chosen: Array,
+        subsets: Array,
+        at: Point,
+        near: Float64[Array, "n"] | None,
     ) -> bool:
-        """Fit the surviving supports of a node, from a point with the margins `near`.
+        """Fit the surviving supports of a node; see `fits`. False if time ran out before the last.
 
-        False if time ran out before the last one.
+        Args:
+            number: of the node in the proof.
+            chosen: the forced columns.
+            subsets: what each support adds to them.
+            at: the node's relaxation.
+            near: margins of the node's last centre, if it has one.
         """
         supports = np.concatenate([np.tile(chosen, (len(subsets), 1)), subsets], axis=1)
         supports = supports.astype(int)
@@ -384,9 +398,7 @@ class Search:
             if first and self.out_of_time():
                 return False
             part = supports[first : first + step]
-            columns, compiled = self.filter.columns, self.filter.compiled
-            cutoff = self.fit_cutoff
-            done.append(fit_leaf(columns, self.rows, chosen, part, cutoff, compiled, near))
+            done.append(self.fits(chosen, part, at, near))
             self.fitted += len(part)
             self.offer(best_of(part, done[-1]))
             self.tick()
@@ -394,3 +406,15 @@ class Search:
         self.fit_floor = min(self.fit_floor, floor)
         self.proof.enumerate(number, self.columns[supports], done)
         return True
+
+    def fits(
+        self, chosen: Array, supports: Array, at: Point, near: Float64[Array, "n"] | None
+    ) -> Fits:
+        """Fits of some supports of a node: one Newton step from a common point, or for the hinge
+        from the relaxation."""
+        rows, cutoff = self.rows, self.fit_cutoff
+        if np.isfinite(rows.loss.lipschitz):
+            columns, compiled = self.filter.columns, self.filter.compiled
+            return fit_leaf(columns, rows, chosen, supports, cutoff, compiled, near)
+        start = np.column_stack([at.beta[supports], np.full(len(supports), at.intercept)])
+        return fit_many(self.exact, rows, supports, start=start, cutoff=cutoff)

@@ -15,7 +15,7 @@ from optprobe.support import Rows
 Array = np.ndarray
 
 COARSE = 1e-3
-"""Relative gap of the fits that choose a column on the way to k."""
+"""Relative gap of the fits that choose a column; at the sizes asked for, those that this leaves."""
 
 
 def greedy(
@@ -67,15 +67,16 @@ def selection(
         top = ranked[: shortlist(rows)]
         supports = np.concatenate([np.repeat(support, len(top), axis=0), top[:, None]], axis=1)
         theta = np.concatenate([fits.beta, np.zeros((1, 1)), fits.intercept[:, None]], axis=1)
-        wanted = supports.shape[1] in sizes
-        tried = fit_many(
-            matrix.columns,
-            rows,
-            supports,
-            start=np.repeat(theta, len(top), axis=0),
-            accuracy=0.0 if wanted else COARSE,
-        )
+        theta = np.repeat(theta, len(top), axis=0)
+        tried = fit_many(matrix.columns, rows, supports, start=theta, accuracy=COARSE)
         best = int(np.argmin(tried.primal))
+        wanted = supports.shape[1] in sizes
+        if wanted:
+            close = tried.dual <= tried.primal[best]
+            close[best] = True  # also where its two values round to the other order
+            supports, theta = supports[close], tried.solution[close]
+            tried = fit_many(matrix.columns, rows, supports, start=theta)
+            best = int(np.argmin(tried.primal))
         support, fits = supports[best : best + 1], tried.row(best)
         if wanted:
             yield best_of(support, fits)

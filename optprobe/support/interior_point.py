@@ -38,6 +38,9 @@ coefficients would not reproduce their dual value, and it costs only 2 mu.
 START_MU = 2.0
 """Smoothing of the first iterate, large enough for every row to be well centred there."""
 
+WARM_MU, NEAR = (5e-2, 1e-3, 1e-5), 10.0
+"""A start begins at the smallest of these of which its gap is at most so many times."""
+
 BOUNDARY = 0.9
 """Fraction of the way to the boundary that a step may go."""
 
@@ -151,13 +154,15 @@ def interior_point(
     centred = np.zeros(batch, int)  # centring steps taken at STORED_MU
     careful, last = np.zeros(batch, bool), np.full(batch, np.inf)
     live = np.arange(batch)
-    it = _first(block[full], start)
+    it = _first(block[full], start, rows)
     for _ in range(STEPS):
         mu = it.complementarity(w)
         value = rows.loss.value(it.margin) @ w + 0.5 * (it.theta * it.theta) @ ridge
         lowest = value < primal[live]
         primal[live[lowest]], solution[live[lowest]] = value[lowest], it.theta[lowest]
-        if np.isfinite(cutoff) or accuracy > 0.0 or (centred[live] > 0).any():
+        # Near the path a dual value is 2 mu below the primal: what cannot end a fit can wait.
+        enough = (value - mu > cutoff) | (mu <= accuracy * value) | (centred[live] > 0)
+        if enough.any():
             path = BarrierHinge(np.maximum(mu, 1e-300)[:, None]).dual(it.margin)
             bound = dual_value(it.gathered, path, rows)
             better = (bound > dual[live]) & (mu >= 0.5 * STORED_MU * primal[live])
@@ -192,9 +197,16 @@ def interior_point(
     return ChunkFits(best, solution, primal, dual, best_mu, np.maximum(lower, dual), point)
 
 
-def _first(gathered: Array, start: Array) -> _Iterate:
-    """On the path of START_MU: centred, only lam beta = Z_S (w a) is still to come."""
+def _first(gathered: Array, start: Array, rows: Rows) -> _Iterate:
+    """On the path of its first mu: centred, only lam beta = Z_S (w a) is still to come."""
     margin = np.matmul(start[:, None, :], gathered)[:, 0]
-    path = BarrierHinge(START_MU)
+    mu = np.full((len(start), 1), START_MU)
+    if start.any():
+        penalty = 0.5 * rows.lam * np.sum(start[:, :-1] ** 2, axis=1)
+        primal = rows.loss.value(margin) @ rows.w + penalty
+        for smaller in WARM_MU:
+            dual = dual_value(gathered, BarrierHinge(smaller).dual(margin), rows)
+            mu[primal - dual <= NEAR * smaller] = smaller
+    path = BarrierHinge(mu)
     a, rest = path.dual(margin), path.dual(2.0 - margin)
-    return _Iterate(start, gathered, margin, a, START_MU / a, START_MU / rest)
+    return _Iterate(start, gathered, margin, a, mu / a, mu / rest)
