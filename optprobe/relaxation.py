@@ -41,7 +41,7 @@ PATIENCE = 8
 TRACE = 1e-3
 """First coefficients below this share of the largest are left out."""
 
-SPARE = 24
+SPARE = 12
 """Columns in the working set beyond the r largest gains of a node."""
 
 HINGE_MU = 0.05
