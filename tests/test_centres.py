@@ -63,3 +63,33 @@ def test_a_further_centre_leaves_no_more_than_it_may(
         assert still <= most
         better += still < at_mean
     assert min(made, missed, better) > 0
+
+
+@pytest.mark.parametrize("name", ["logistic", "squared_hinge", "squared_error"])
+def test_the_reach_is_the_one_that_leaves_least_of_a_sample(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found uphill where the sample has fewer columns than the node; its centre is made with it."""
+    for constant, value in (("FEW", 0), ("STRONG", 3), ("OTHERS", 1)):
+        monkeypatch.setattr(centres, constant, value)
+    centres._ranks.cache_clear()
+    chosen: set[float] = set()
+    for seed in range(30):
+        at = node(seed, name)
+        pairs = np.array(list(combinations(range(len(at.free)), 2)))
+        usual, nothing = filter.limits(at.rows).reach, np.zeros(len(at.free))
+        start, maker = np.zeros(len(at.forced) + 1), Centres(at.rows)
+        plain, _ = maker.centre(at.forced, at.free, start, nothing, 2, np.inf)
+        cutoff = float(np.median(plain.at.value - filter.costs(plain.at, pairs.T, at.rows.lam)))
+        first, left = Centres(at.rows).centre(at.forced, at.free, start, nothing, 2, cutoff)
+        chosen.add(round(first.reach / usual, 9))
+        with monkeypatch.context() as only:
+            only.setattr(centres, "REACHES", (1.0, 1.0))
+            _, more = Centres(at.rows).centre(at.forced, at.free, start, nothing, 2, cutoff)
+        assert left.number <= more.number
+        again = filter.quadratic(at.forced, at.free, first.margin, at.rows, first.reach)
+        assert (again.M == first.at.M).all()
+        assert again.value == first.at.value
+    centres._ranks.cache_clear()
+    assert chosen <= set(centres.REACHES)
+    assert len(chosen) > 1

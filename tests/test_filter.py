@@ -43,8 +43,9 @@ def faults(seeds: range, name: str) -> Iterator[bool]:
     rng = np.random.default_rng(0)
     for seed in seeds:
         at = node(seed, name)
-        made = filter.quadratic(at.forced, at.free, at.margin, at.rows)
-        omega = filter.moves(at.rows.loss, at.point, filter.limits(at.rows).reach).omega
+        reach = centres.REACHES[seed % 4] * filter.limits(at.rows).reach
+        made = filter.quadratic(at.forced, at.free, at.margin, at.rows, reach)
+        omega = filter.moves(at.rows.loss, at.point, reach).omega
         live, spread = np.flatnonzero(made.reach > 0.0), at.rows.spread
         for _ in range(20):
             T = rng.choice(live, int(rng.integers(1, 4)), replace=False)

@@ -6,7 +6,9 @@
 beta_F is the node's perspective relaxation, which spreads over many more columns than a support
 has; a part t of it stands for what an average support adds. How many supports a centre leaves
 depends on t by orders of magnitude: it is chosen on a sample of supports, uphill from the best t of
-the last node with as many columns to add. Another centre has a multiple of the mean of the fits to
+the last node with as many columns to add. So is e, at every
+node whose number is a power of two: a far support needs a longer step, which dual variables near
+their box pay for. Another centre has a multiple of the mean of the fits to
 what is left for its offset, found the same way: at lam = 0.1 half the mean may be best, at 0.01
 twice.
 """
@@ -22,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from optprobe.engine.damping import limits
 from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import Quadratic, costs, quadratic
 from optprobe.matrix.resident import Block, Resident
@@ -35,6 +38,9 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 FURTHER = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
 """The multiples of the mean fit to what is left that may be tried for another centre."""
+
+REACHES = (0.75, 1.0, 1.25, 1.5)
+"""Times the e of `damping.limits` that may be tried; the second is the first."""
 
 STRONG, OTHERS = 24, 40
 """Columns that supports are sampled from: those with the largest coefficients, and some others."""
@@ -103,6 +109,7 @@ class Centre(NamedTuple):
     Attributes:
         forced, free, intercept: (beta_S, beta_F, b).
         margin: y (x . beta + b).
+        reach: e.
         used: the free columns of the quadratic `at`, increasing.
     """
 
@@ -110,6 +117,7 @@ class Centre(NamedTuple):
     free: Float64[Array, "f"]
     intercept: float
     margin: Float64[Array, "n"]
+    reach: float
     used: Int[Array, "u"]
     at: Quadratic
 
@@ -130,10 +138,11 @@ class Centre(NamedTuple):
 @dataclass
 class Centres:
     """Makes centres; `place` is that of the last share taken, for every list of them and number of
-    columns to add."""
+    columns to add, and `nodes` counts the nodes that have so many to add."""
 
     rows: Rows
     place: dict[tuple[tuple[float, ...], int], int] = field(default_factory=dict)
+    nodes: dict[int, int] = field(default_factory=dict)
 
     def centre(
         self,
@@ -153,12 +162,23 @@ class Centres:
             size: how many free columns a support takes.
             cutoff: what bounds should reach.
         """
-        sample = Sample.drawn(offset, size)
-        made = partial(self._at_share, forced, free, offset)
+        sample, reach = Sample.drawn(offset, size), self._reach(size)
+        made = partial(self._made, forced, free, offset, reach)
         share, best, left = self._climbed(SHARES, made, start, sample, cutoff)
-        if len(sample.pool) < len(free):
-            best = made(share, best.fit, np.arange(len(free)))
-        return best, left
+        if len(sample.pool) == len(free):
+            return best, left
+        number = self.nodes[size] = self.nodes.get(size, 0) + 1
+
+        def farther(times: float, start: Array, used: Array) -> Centre:
+            return self._made(forced, free, offset, times, share, start, used)
+
+        if number & (number - 1) == 0:  # 1, 2, 4, 8, ...
+            reach, best, left = self._climbed(REACHES, farther, best.fit, sample, cutoff)
+        return farther(reach, best.fit, np.arange(len(free))), left
+
+    def _reach(self, size: int) -> float:
+        """The multiple of e that was best last."""
+        return REACHES[self.place.get((REACHES, size), 1)]
 
     def centre_of(
         self,
@@ -191,7 +211,7 @@ class Centres:
         offset[columns] = mean[s:]
         start = np.append(mean[:s], theta[:, -1].mean())
         sample = Sample(columns, few, np.full(len(few), len(left) / len(few)))
-        made = partial(self._at_share, forced, free, offset)
+        made = partial(self._made, forced, free, offset, self._reach(left.shape[1]))
         share, best, still = self._climbed(FURTHER, made, start, sample, cutoff)
         if still.number > most:
             return None
@@ -208,7 +228,8 @@ class Centres:
     ) -> tuple[float, Centre, Sample]:
         """The share that leaves least of the sample, its centre over the pool, what it leaves.
 
-        `made` makes the centre of a share from a first fit, over some of the free columns.
+        `made` makes the centre of a share from a first fit, over some of the free columns. (Or of a
+        multiple of e.)
         """
         key = shares, sample.supports.shape[1]
 
@@ -229,16 +250,17 @@ class Centres:
         self.place[key] = place
         return shares[place], best, left
 
-    def _at_share(
+    def _made(
         self,
         forced: Float64[Array, "s n"],
         free: Block,
         offset: Float64[Array, "f"],
+        times: float,
         share: float,
         start: Float64[Array, "s1"],
         used: Int[Array, "u"],
     ) -> Centre:
-        """The centre of one t, with the quadratic of some of the free columns."""
+        """The centre of one t and multiple of e, with the quadratic of some of the free columns."""
         rows = self.rows
         offset = (share * offset).astype(np.float32).astype(np.float64)
         fixed = offset @ free
@@ -246,8 +268,9 @@ class Centres:
         beta = theta[:-1].astype(np.float32).astype(np.float64)
         margin = rows.y * (fixed + beta @ forced + theta[-1])
         own = free if len(used) == len(free) else free[used]
-        at = quadratic(forced, own, margin, rows)
-        return Centre(beta, offset, float(theta[-1]), margin, used, at)
+        reach = times * limits(rows).reach
+        at = quadratic(forced, own, margin, rows, reach)
+        return Centre(beta, offset, float(theta[-1]), margin, reach, used, at)
 
 
 def refit(

@@ -114,6 +114,7 @@ def quadratic(
     free: Block,
     margin: Float64[Array, "n"],
     rows: Rows,
+    reach: float | None = None,
 ) -> Quadratic:
     """The quadratic of the centre with these margins.
 
@@ -121,9 +122,11 @@ def quadratic(
         forced, free: columns of X, as they are; the free ones may be on a device.
         margin: y (x . beta + b) of the centre.
         rows: labels, weights, a loss of `damping.MOVED` and ridge.
+        reach: e, by default that of `damping.limits`.
     """
     w, y = rows.w, rows.y
-    clip, reach = limits(rows)
+    clip, usual = limits(rows)
+    reach = usual if reach is None else reach
     a = repair_intercept(rows.loss.dual(margin)[None], y, w, rows.loss)[0]
     omega, bend, slope = moves(rows.loss, a, reach)
     weight, u = w * omega, w * a * y

@@ -64,7 +64,7 @@ class Found(NamedTuple):
 
 
 class Filtered(NamedTuple):
-    """The centres of a node, by position, and the supports that all of them leave, within F.
+    """The centres of a node, by position, with their e, and what all of them leave, within F.
 
     `margin` are those of the last centre.
 
@@ -73,7 +73,7 @@ class Filtered(NamedTuple):
     `pairs.climb` and `_hubs`.
     """
 
-    centres: list[DualPoint]
+    centres: list[tuple[DualPoint, float]]
     left: Int[Array, "m r"] | None
     hubs: Int[Array, "h"]
     margin: Float64[Array, "n"]
@@ -144,12 +144,14 @@ def fit_leaf(
     return Fits(theta[:, :-1], theta[:, -1], solution, primal, dual, np.zeros(len(dual)), dual)
 
 
-def _point(centre: Centre, chosen: Int[Array, "s"], members: Int[Array, "f"]) -> DualPoint:
-    """The dual point that a centre is."""
+def _point(
+    centre: Centre, chosen: Int[Array, "s"], members: Int[Array, "f"]
+) -> tuple[DualPoint, float]:
+    """The dual point that a centre is, and its e."""
     columns, beta = np.concatenate([chosen, members]), np.concatenate([centre.forced, centre.free])
     order = np.argsort(columns)
     used = order[beta[order] != 0.0]
-    return DualPoint(columns[used], beta[used], centre.intercept, 0.0)
+    return DualPoint(columns[used], beta[used], centre.intercept, 0.0), centre.reach
 
 
 @dataclass

@@ -33,7 +33,7 @@ class Proof:
     child: list[tuple[int, int]] = field(default_factory=list)
     fits: list[tuple[int, int]] = field(default_factory=list)
     centre: list[tuple[int, int]] = field(default_factory=list)
-    centres: list[tuple[int, Array]] = field(default_factory=list)
+    centres: list[tuple[int, Array, float]] = field(default_factory=list)
     fitted: list[tuple[Array, Array, Array, Array]] = field(default_factory=list)
     fitted_count: int = 0
     bytes: int = 0
@@ -89,13 +89,16 @@ class Proof:
             self.fitted_count += size
             self.bytes += part.nbytes + fit.beta.nbytes + 16 * size
 
-    def filter(self, node: int, centres: list[DualPoint], forced: Int[Array, "s"]) -> None:
-        """Let dual points be the centres of an enumerated leaf: it lists what they all leave."""
+    def filter(
+        self, node: int, centres: list[tuple[DualPoint, float]], forced: Int[Array, "s"]
+    ) -> None:
+        """Let dual points, each with its e, be the centres of an enumerated leaf: it lists what
+        they all leave."""
         first = len(self.centres)
         self.kind[node], self.centre[node] = Kind.FILTERED, (first, first + len(centres))
-        for centre in centres:
-            point = self.add_point(centre.columns, centre.beta, centre.intercept, centre.mu)
-            self.centres.append((point, forced.astype("<i4")))
+        for at, reach in centres:
+            point = self.add_point(at.columns, at.beta, at.intercept, at.mu)
+            self.centres.append((point, forced.astype("<i4"), reach))
             self.bytes += 4 * len(forced) + 40
 
     def certificate(
@@ -130,7 +133,6 @@ class Proof:
         }
         kept = self.points
         sizes = [len(point[0]) for point in kept]
-        clip, reach = limits(problem.rows)
         k = problem.k
         fit_support = np.full((self.fitted_count, k), -1, "<i4")
         fit_beta = np.zeros((self.fitted_count, k), "<f8")
@@ -172,7 +174,7 @@ class Proof:
             "centre_forced": np.concatenate([np.empty(0), *(c[1] for c in self.centres)]).astype(
                 "<i4"
             ),
-            "centre_clip": np.full(len(self.centres), clip),
-            "centre_reach": np.full(len(self.centres), reach),
+            "centre_clip": np.full(len(self.centres), limits(problem.rows).clip),
+            "centre_reach": np.array([c[2] for c in self.centres], "<f8"),
         }
         return Certificate(header, arrays)

@@ -307,8 +307,8 @@ class Search:
         if subsets is None or not self.enumerate(node.number, chosen, members[subsets], at, near):
             return hubs
         if found is not None:
-            points = [centre.renumbered(self.columns) for centre in found.centres]
-            self.proof.filter(node.number, points, self.columns[chosen])
+            centres = [(point.renumbered(self.columns), e) for point, e in found.centres]
+            self.proof.filter(node.number, centres, self.columns[chosen])
         return None
 
     def chain(self, node: Node, members: Array, at: Point, order: Array) -> list[Node]:
