@@ -155,14 +155,14 @@ def interior_point(
     careful, last = np.zeros(batch, bool), np.full(batch, np.inf)
     live = np.arange(batch)
     it = _first(block[full], start, rows)
-    for _ in range(STEPS):
+    for step_number in range(STEPS):
         mu = it.complementarity(w)
         value = rows.loss.value(it.margin) @ w + 0.5 * (it.theta * it.theta) @ ridge
         lowest = value < primal[live]
         primal[live[lowest]], solution[live[lowest]] = value[lowest], it.theta[lowest]
         # Near the path a dual value is 2 mu below the primal: what cannot end a fit can wait.
         enough = (value - mu > cutoff) | (mu <= accuracy * value) | (centred[live] > 0)
-        if enough.any():
+        if enough.any() or step_number == STEPS - 1:
             path = BarrierHinge(np.maximum(mu, 1e-300)[:, None]).dual(it.margin)
             bound = dual_value(it.gathered, path, rows)
             better = (bound > dual[live]) & (mu >= 0.5 * STORED_MU * primal[live])
