@@ -6,11 +6,10 @@
 beta_F is the node's perspective relaxation, which spreads over many more columns than a support
 has; a part t of it stands for what an average support adds. How many supports a centre leaves
 depends on t by orders of magnitude: it is chosen on a sample of supports, uphill from the best t of
-the last node with as many columns to add. So is e, at every
-node whose number is a power of two: a far support needs a longer step, which dual variables near
-their box pay for. Another centre has a multiple of the mean of the fits to
-what is left for its offset, found the same way: at lam = 0.1 half the mean may be best, at 0.01
-twice.
+the last node with as many columns to add. So is e, at every node whose number is a power
+of two: a far support needs a longer step, which dual variables near their box pay for. Another
+centre has a multiple of the mean of the fits to what is left for its offset, found the same way: at
+lam = 0.1 half the mean may be best, at 0.01 twice.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ FURTHER = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
 """The multiples of the mean fit to what is left that may be tried for another centre."""
 
 REACHES = (0.75, 1.0, 1.25, 1.5)
-"""Times the e of `damping.limits` that may be tried; the second is the first."""
+"""Multiples of the e of `damping.limits` that may be tried; the second is tried first."""
 
 STRONG, OTHERS = 24, 40
 """Columns that supports are sampled from: those with the largest coefficients, and some others."""
@@ -178,7 +177,11 @@ class Centres:
 
     def _reach(self, size: int) -> float:
         """The multiple of e that was best last."""
-        return REACHES[self.place.get((REACHES, size), 1)]
+        return REACHES[self._place(REACHES, size)]
+
+    def _place(self, shares: tuple[float, ...], size: int) -> int:
+        """Where the last climb for so many columns to add ended; at first, a third of the way."""
+        return self.place.get((shares, size), len(shares) // 3)
 
     def centre_of(
         self,
@@ -226,18 +229,18 @@ class Centres:
         sample: Sample,
         cutoff: float,
     ) -> tuple[float, Centre, Sample]:
-        """The share that leaves least of the sample, its centre over the pool, what it leaves.
+        """The share, or multiple of e, that leaves least of the sample, its centre over the pool,
+        what it leaves.
 
-        `made` makes the centre of a share from a first fit, over some of the free columns. (Or of a
-        multiple of e.)
+        `made` makes the centre of one of them from a first fit, over some of the free columns.
         """
-        key = shares, sample.supports.shape[1]
+        size = sample.supports.shape[1]
 
         def tried(place: int, start: Float64[Array, "s1"]) -> tuple[Centre, Sample]:
             at = made(shares[place], start, sample.pool)
             return at, sample.where(at.below(sample.supports.T, self.rows.lam, cutoff))
 
-        begun = place = self.place.get(key, len(shares) // 3)
+        begun = place = self._place(shares, size)
         best, left = tried(place, start)
         for step in (1, -1):
             while left.number > FEW and 0 <= place + step < len(shares):
@@ -247,7 +250,7 @@ class Centres:
                 best, left, place = at, fewer, place + step
             if place != begun:
                 break
-        self.place[key] = place
+        self.place[shares, size] = place
         return shares[place], best, left
 
     def _made(

@@ -221,8 +221,8 @@ class Search:
         return Nodes(forced, free, remaining), start, intercept
 
     def rounding_heuristic(self, nodes: Nodes, relaxed: Relaxed) -> None:
-        """Fit the forced and the r largest free coefficients of every relaxation that its bound
-        does not prune: no support of another node could be a better incumbent."""
+        """Fit the forced and the r largest free coefficients of every relaxation, but of those
+        that are pruned: no support of theirs betters the incumbent by more than the gap."""
         size = np.where(nodes.free, np.abs(relaxed.beta), 0.0)
         size = np.where(nodes.forced, np.inf, size)
         supports = np.sort(np.argsort(-size, axis=1, kind="stable")[:, : self.k], axis=1)
