@@ -146,6 +146,7 @@ def test_uncovered_is_what_no_bound_of_a_single_support_covers(
     for module, name, value in (
         (lines, "BLOCK", block),
         (pairs, "BLOCK", block),
+        (covering, "BLOCK", block),
         (pairs, "MANY", block % 7),
         (covering, "ALONG", along),
     ):
