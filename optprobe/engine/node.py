@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from optprobe.relaxation import Nodes
+
 Array = np.ndarray
 
 
@@ -41,3 +43,18 @@ class Point(NamedTuple):
     gain: Float64[Array, "d"]
     beta: Float64[Array, "d"]
     intercept: float
+
+
+def unpacked(
+    batch: list[Node], k: int, d: int
+) -> tuple[Nodes, Float64[Array, "batch d"], Float64[Array, "batch"]]:
+    """A batch as arrays over d columns: the nodes, their first coefficients and intercepts."""
+    forced = np.zeros((len(batch), d), bool)
+    free = np.zeros((len(batch), d), bool)
+    start = np.zeros((len(batch), d))
+    for i, node in enumerate(batch):
+        forced[i, node.forced] = True
+        free[i] = np.unpackbits(node.free, count=d).astype(bool)
+        start[i, node.used] = node.beta
+    intercept = np.array([node.intercept for node in batch])
+    return Nodes(forced, free, k - forced.sum(axis=1)), start, intercept

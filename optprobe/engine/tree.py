@@ -24,7 +24,7 @@ from jaxtyping import Float64, Int
 from optprobe.bounds import branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
 from optprobe.engine.leaves import NO_COLUMNS, Filter, fit_leaf
-from optprobe.engine.node import Node, Point
+from optprobe.engine.node import Node, Point, unpacked
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
 from optprobe.matrix import DesignMatrix
@@ -185,7 +185,7 @@ class Search:
 
     def step(self, batch: list[Node]) -> None:
         """Relax a batch and resolve each of its nodes; the best child becomes the dive."""
-        nodes, start, intercept = self.unpack(batch)
+        nodes, start, intercept = unpacked(batch, self.k, len(self.columns))
         relaxed = relax(
             self.matrix, self.rows, nodes, start, intercept, self.cutoff, stop=self.out_of_time
         )
@@ -205,20 +205,6 @@ class Search:
             self.dive = children.pop(0)
         for child in children:
             self.push(child)
-
-    def unpack(self, batch: list[Node]) -> tuple[Nodes, Array, Array]:
-        """A batch as arrays: the nodes, their first coefficients and intercepts."""
-        d = len(self.columns)
-        forced = np.zeros((len(batch), d), bool)
-        free = np.zeros((len(batch), d), bool)
-        start = np.zeros((len(batch), d))
-        for i, node in enumerate(batch):
-            forced[i, node.forced] = True
-            free[i] = np.unpackbits(node.free, count=d).astype(bool)
-            start[i, node.used] = node.beta
-        remaining = self.k - forced.sum(axis=1)
-        intercept = np.array([node.intercept for node in batch])
-        return Nodes(forced, free, remaining), start, intercept
 
     def rounding_heuristic(self, nodes: Nodes, relaxed: Relaxed) -> None:
         """Fit the forced and the r largest free coefficients of every relaxation, but of those
