@@ -24,6 +24,9 @@ ALONG = 2**25
 BLOCK = 2**13
 """Supports that are bounded one by one at once: some thirty such arrays stay in the cache."""
 
+TOGETHER = 64
+"""Columns that are bounded at once where a support has one."""
+
 MOST = 2**24
 """Supports that a centre may leave, past which a node is refused."""
 
@@ -43,6 +46,8 @@ def uncovered(
     Raises:
         RefusedError: there are too many to bound.
     """
+    if r == 1:
+        return _singles(centres, f, lower)[:, None]
     parts, held = [np.empty((r, 0), np.int64)], 0
     for sets in _left(centres[0](np.arange(f)), r, lower):
         parts.append(sets)
@@ -55,6 +60,19 @@ def uncovered(
         bounds = centre(used).bounds(place.reshape(left.shape))
         left = left[:, ~(bounds >= lower)]
     return left.T
+
+
+def _singles(
+    centres: list[Callable[[Int[Array, "u"]], Centre]], f: int, lower: float
+) -> Int[Array, "batch"]:
+    """The single columns, some at a time: no product of two of them is needed."""
+    left = [np.empty(0, np.int64)]
+    for start in range(0, f, TOGETHER):
+        few = np.arange(start, min(start + TOGETHER, f))
+        for centre in centres:
+            few = few[~(centre(few).bounds(np.arange(len(few))[None]) >= lower)]
+        left.append(few)
+    return np.concatenate(left)
 
 
 def _together(blocks: Iterator[Int[Array, "r batch"]]) -> Iterator[Int[Array, "r batch"]]:
@@ -72,11 +90,8 @@ def _together(blocks: Iterator[Int[Array, "r batch"]]) -> Iterator[Int[Array, "r
 
 
 def _left(first: Centre, r: int, lower: float) -> Iterator[Int[Array, "r batch"]]:
-    """What the first centre leaves, in blocks."""
+    """What the first centre leaves, in blocks; r >= 2."""
     f = len(first.v)
-    if r == 1:
-        yield np.flatnonzero(~(first.bounds(np.arange(f)[None]) >= lower))[None]
-        return
     pairs = Pairs(first, r)
     few = math.comb(f, r) <= ALONG
     blocks = Lines(first).left(r, lower) if few else pairs.left(lower)

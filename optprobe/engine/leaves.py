@@ -16,6 +16,7 @@ from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, fitted_margin, newton_start
 from optprobe.engine.filter import MOST_ADDED, subsets
 from optprobe.engine.pair_costs import dearer
+from optprobe.engine.singles import singles
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident
@@ -192,7 +193,7 @@ class Filter:
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
         held = 8 * members * len(self.rows.w)
-        return self.serves and 2 <= size <= MOST_ADDED and held <= MOST_BYTES
+        return self.serves and 1 <= size <= MOST_ADDED and held <= MOST_BYTES
 
     def __call__(
         self,
@@ -212,6 +213,8 @@ class Filter:
             size: how many columns to add.
             cutoff: what a bound must reach.
         """
+        if size == 1:
+            return self._singles(chosen, members, theta, cutoff)
         block = self._held_columns(np.concatenate([chosen, members]))
         forced, free = np.asarray(block[: len(chosen)]), block[len(chosen) :]
         lam = self.rows.lam
@@ -243,6 +246,20 @@ class Filter:
             return Filtered(points, left, NO_COLUMNS, last.margin)
         hubs = _hubs(left, np.ones(len(left)), f, most, child)
         return Filtered(points, None, hubs, last.margin)
+
+    def _singles(
+        self,
+        chosen: Int[Array, "s"],
+        members: Int[Array, "f"],
+        theta: Float64[Array, "s1"],
+        cutoff: float,
+    ) -> Filtered:
+        """The same for one more column, at one centre."""
+        at = singles(self.columns, chosen, members, theta, self.rows, cutoff)
+        used = at.beta != 0.0
+        point = DualPoint(chosen[used], at.beta[used], at.intercept, 0.0)
+        left = np.searchsorted(members, at.left)[:, None]
+        return Filtered([(point, at.reach)], left, NO_COLUMNS, at.margin)
 
     def _left(self, first: Centre, f: int, size: int, cutoff: float, child: float) -> Found | None:
         """What the first centre leaves; None if time ran out."""
