@@ -74,6 +74,7 @@ class _Direction(NamedTuple):
     """A Newton direction in every variable."""
 
     theta: Array
+    margin: Array
     a: Array
     above: Array
     below: Array
@@ -131,10 +132,10 @@ class _Iterate:
         return 1.0 / pace
 
     def moved(self, step: _Direction, node: _Node) -> _Iterate:
-        """After a step; margins and room afresh, so that nothing drifts."""
+        """After a step; room afresh, so that it does not drift."""
         length = BOUNDARY * self.reach(step)
         theta, z = self.theta + length * step.theta, self.z + length * step.z
-        margin = theta @ node.block
+        margin = self.margin + length * step.margin
         now, change = (self.a, self.above, self.below), (step.a, step.above, step.below)
         a, above, below = rows_moved(now, change, length, margin)
         return _Iterate(
@@ -178,12 +179,14 @@ def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
     mean = float(give @ push) / soft
     right[at] -= tilt * (push - stiff * mean)
     theta = np.linalg.solve(hessian, right)
-    a = row * (residual - theta @ block)
+    margin = theta @ block
+    a = row * (residual - margin)
     change = push - slope * theta[at]
     total = float(give @ change) / soft
     dz = give * (change - stiff * total)
     return _Direction(
         theta,
+        margin,
         a,
         (mu - it.above * (it.a + a)) / it.a,
         (mu - it.below * (1.0 - it.a - a)) / (1.0 - it.a),
@@ -281,7 +284,7 @@ def _on_path(gain: Array, t: float, r: int) -> Array:
     low, high = float(gain.min(initial=0.0)) - 2.0 * t, float(gain.max(initial=0.0))
     high += t * (len(gain) + 2) / max(r, 1)  # where every z < r / count
     z = np.empty(0)
-    for _ in range(60):
+    for _ in range(20):
         nu = 0.5 * (low + high)
         ahead = nu - gain
         z = 2.0 * t / (ahead + 2.0 * t + np.sqrt(ahead * ahead + 4.0 * t * t))

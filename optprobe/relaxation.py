@@ -26,6 +26,7 @@ from optprobe.hinge_relaxation import follow
 from optprobe.matrix import DesignMatrix
 from optprobe.rows import Rows
 from optprobe.support_norm import support_norm_prox, support_norm_squared
+from optprobe.threads import in_threads
 
 Array = np.ndarray
 
@@ -52,6 +53,9 @@ HINGE_ACCURACY = 5e-6
 
 HINGE_LOOSE = 0.9
 """Share of what separates a hinge node from the cutoff that its bound may be off by."""
+
+SIDE_BY_SIDE = 2**21
+"""Bytes of a working set from which a hinge's nodes are worked in threads."""
 
 GROWTH = 1.1
 """A hinge's working set is nearly complete once a round adds less than this to it."""
@@ -126,11 +130,11 @@ def relax(
         columns = len(state.indices)
         if searching:
             state.descend(live)
-        for node in live:
-            if searching:
+        if searching:
+            for node in live:
                 state.newton(int(node))
-            else:
-                state.centre(int(node), cutoff)
+        else:
+            state.centres(live, cutoff)
         state.evaluate(live)
         live = state.unfinished(live, cutoff, accuracy)
     return state.best
@@ -266,6 +270,15 @@ class _State:
         full[:, self.indices] = last[:, :-1]
         self.beta[live] = full
         self.intercept[live] = last[:, -1]
+
+    def centres(self, live: Int[Array, "live"], cutoff: float) -> None:
+        """Follow the central path of every live node; side by side where that is much work."""
+        work = partial(self.centre, cutoff=cutoff)
+        if self.block.nbytes >= SIDE_BY_SIDE:
+            in_threads(work, live.tolist())
+        else:
+            for node in live.tolist():
+                work(node)
 
     def centre(self, node: int, cutoff: float) -> None:
         """Follow the hinge's central path over the node's columns in the working set."""

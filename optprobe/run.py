@@ -251,9 +251,9 @@ def _with_proof(said: Result, proven: Result, limits: Limits) -> Result:
 
 def _polish(problem: Problem, found: Incumbent) -> tuple[Array, float, float]:
     """Coefficients, intercept and objective of a support, from the source columns in float64."""
-    rows = problem.rows
-    columns = problem.data.columns(found.support, problem.data.train)
-    start = np.append(found.beta, found.intercept)
-    solution = fit_support(columns, rows, start).solution[0]
-    beta, intercept = solution[:-1], float(solution[-1])
+    beta, intercept = found.beta, found.intercept
+    if not found.exact:
+        columns = problem.data.columns(found.support, problem.data.train)
+        solution = fit_support(columns, problem.rows, np.append(beta, intercept)).solution[0]
+        beta, intercept = solution[:-1], float(solution[-1])
     return beta, intercept, problem.objective(found.support, beta, intercept)

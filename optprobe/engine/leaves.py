@@ -16,7 +16,7 @@ from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, fitted_margin, newton_start
 from optprobe.engine.filter import MOST_ADDED, subsets
 from optprobe.engine.pair_costs import dearer
-from optprobe.engine.singles import singles
+from optprobe.engine.singles import singles, together
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident
@@ -192,8 +192,9 @@ class Filter:
 
     def takes(self, members: int, size: int) -> bool:
         """Whether a node with so many free columns and `size` to add is one for the filter."""
-        held = 8 * members * len(self.rows.w)
-        return self.serves and 1 <= size <= MOST_ADDED and held <= MOST_BYTES
+        n = len(self.rows.w)
+        fits = together(n) > 0 if size == 1 else 8 * members * n <= MOST_BYTES
+        return self.serves and 1 <= size <= MOST_ADDED and fits
 
     def __call__(
         self,

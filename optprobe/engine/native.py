@@ -142,12 +142,7 @@ def _run(
         k=problem.k,
         columns=numbers[inside],
         proof=proof,
-        incumbent=Incumbent(
-            np.searchsorted(inside, incumbent.support),
-            incumbent.beta,
-            incumbent.intercept,
-            incumbent.objective,
-        ),
+        incumbent=replace(incumbent, support=np.searchsorted(inside, incumbent.support)),
         limits=limits,
         margin=_margin(problem, local.roundoff, upper),
         fit_margin=_margin(problem, DOUBLE, upper),
@@ -181,7 +176,7 @@ def _run(
         "supports_fitted": float(search.fitted),
         "dual_points": float(len(proof.points)),
     }
-    final = Incumbent(support, best.beta, best.intercept, best.objective)
+    final = replace(best, support=support)
     return Outcome(final, search.lower, limit, search.nodes, proof, statistics)
 
 
@@ -226,7 +221,8 @@ def _root(
         left = screen(DualPoints(relaxed.value, relaxed.gain), k, free, cutoff)
         positions = np.flatnonzero(left.forced | left.free)
         incumbent = first_incumbent(matrix, rows, k, positions, known, incumbent, stop)
-    incumbent = _refitted(problem, numbers, incumbent)
+    if matrix.roundoff > DOUBLE or not incumbent.exact:
+        incumbent = _refitted(problem, numbers, incumbent)
     return incumbent, relaxed, _cutoff(problem, matrix, incumbent, gap)
 
 
@@ -275,7 +271,11 @@ def _refitted(problem: Problem, numbers: Int[Array, "d"], found: Incumbent) -> I
     start = np.append(found.beta, found.intercept)
     fits = fit_support(columns, problem.rows, start)
     return Incumbent(
-        found.support, fits.solution[0, :-1], float(fits.solution[0, -1]), float(fits.primal[0])
+        found.support,
+        fits.solution[0, :-1],
+        float(fits.solution[0, -1]),
+        float(fits.primal[0]),
+        float(fits.lower[0]),
     )
 
 

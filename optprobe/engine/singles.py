@@ -22,8 +22,12 @@ from optprobe.threads import in_threads
 
 Array = np.ndarray
 
-TOGETHER = 64
-"""Columns that are taken at once."""
+TOGETHER, NUMBERS, LEAST = 64, 2**21, 8
+"""Columns that are taken at once: as many as hold so many numbers, up to the first. Where they are
+fewer than the last, it does not pay."""
+
+FETCHED = 16
+"""Times as many are fetched together."""
 
 
 class Singles(NamedTuple):
@@ -41,6 +45,12 @@ class Singles(NamedTuple):
     reach: float
     margin: Float64[Array, "n"]
     left: Int[Array, "m"]
+
+
+def together(n: int) -> int:
+    """Columns of n rows that are taken at once; 0 if so few that it does not pay."""
+    number = min(TOGETHER, NUMBERS // n)
+    return number if number >= LEAST else 0
 
 
 def singles(
@@ -65,10 +75,15 @@ def singles(
     beta = theta[:-1].astype(np.float32).astype(np.float64)
     margin = rows.y * (beta @ forced + theta[-1])
 
-    def left(part: slice) -> Int[Array, "m"]:
-        few = members[part]
-        at = quadratic(forced, columns(few), margin, rows, reach)
-        return few[at.value - costs(at, np.arange(len(few))[None], rows.lam) < cutoff]
+    def bounds(few: Block) -> Float64[Array, "m"]:
+        at = quadratic(forced, few, margin, rows, reach)
+        return at.value - costs(at, np.arange(len(few))[None], rows.lam)
 
-    found = in_threads(left, list(slices(len(members), TOGETHER)))
+    found = [np.empty(0, np.int64)]
+    step = together(len(rows.y))
+    for fetched in slices(len(members), FETCHED * step):
+        some = members[fetched]
+        block = columns(some)  # here: a thread may not fetch what others read with threads
+        each = in_threads(bounds, [block[part] for part in slices(len(some), step)])
+        found.append(some[np.concatenate(each) < cutoff])
     return Singles(beta, float(theta[-1]), reach, margin, np.concatenate(found))

@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -52,6 +53,9 @@ SMALL, NEAR = 300, 0.5
 FIT_CHUNK, FIT_BYTES = 4096, 2**28
 """Supports fitted between two looks at the incumbent and the clock, fewer where the columns that
 they add would take more memory than that."""
+
+COARSE = 1e-3
+"""Relative gap of the fits of rounded relaxations that tell which of them are fitted exactly."""
 
 FIT_SINGLES = 128
 """The same where they share no free column, and no Gram matrix pays."""
@@ -222,10 +226,13 @@ class Search:
             batch = supports[new]
             start = np.take_along_axis(relaxed.beta[new], batch, axis=1)
             start = np.column_stack([start, relaxed.intercept[new]])
-            cutoff = self.incumbent.objective
-            fits = fit_many(self.exact, self.rows, batch, start=start, cutoff=cutoff)
+            fit = partial(fit_many, self.exact, self.rows, cutoff=self.incumbent.objective)
+            tried = fit(batch, start=start, accuracy=COARSE)
+            better = tried.primal < self.incumbent.objective
+            if better.any():
+                exact = fit(batch[better], start=tried.solution[better])
+                self.offer(best_of(batch[better], exact))
             self.fitted += len(batch)
-            self.offer(best_of(batch, fits))
 
     def resolve(self, node: Node, i: int, nodes: Nodes, relaxed: Relaxed) -> list[Node]:
         """Prune, fix, enumerate or branch; returns the nodes it leaves open."""

@@ -21,6 +21,9 @@ Array = np.ndarray
 SHORTLIST, HINGE_SHORTLIST = 16, 6
 """Columns fitted per greedy step, and per column removed in a swap; a hinge fit costs ten."""
 
+EXACT = 1e-9
+"""Relative gap at which a fit is taken to be exact; fits go further than that."""
+
 
 def shortlist(rows: Rows) -> int:
     """How many columns a step fits."""
@@ -29,12 +32,22 @@ def shortlist(rows: Rows) -> int:
 
 @dataclass(frozen=True)
 class Incumbent:
-    """A support with its fit: positions of columns in one matrix, increasing."""
+    """A support with its fit: positions of columns in one matrix, increasing.
+
+    Attributes:
+        lower: no fit of this support has a smaller objective, as this one tells.
+    """
 
     support: Int[Array, "s"]
     beta: Float64[Array, "s"]
     intercept: float
     objective: float
+    lower: float = -np.inf
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left to gain by fitting the support once more."""
+        return self.lower >= self.objective - EXACT * abs(self.objective)
 
 
 Columns = Callable[[Int[Array, "p"]], Float64[Array, "p n"]]
@@ -79,4 +92,5 @@ def best_of(supports: Int[Array, "batch s"], fits: Fits) -> Incumbent:
         fits.solution[best, order],
         float(fits.solution[best, -1]),
         float(fits.primal[best]),
+        float(fits.lower[best]),
     )
