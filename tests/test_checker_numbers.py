@@ -17,7 +17,7 @@ from drafts import (
 
 from optprobe.certificate import Kind
 from optprobe.checker import columns as kept
-from optprobe.checker import data, duals
+from optprobe.checker import data, duals, points
 from optprobe.checker.survivors import Listed, surviving
 from optprobe.checker.walk import node_bounds
 
@@ -269,3 +269,30 @@ def test_listed_supports_are_found() -> None:
     found = Listed(inside, 41).contains(queries)
     assert found.tolist() == [tuple(row) in members for row in queries.tolist()]
     assert not Listed(inside[:0], 41).contains(queries).any()
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_fits_are_bounded_alike_however_many_are_taken_together(
+    loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one, a few, with few columns between them, or all; never above the fit's own value."""
+    case = make(lam=0.1, loss=loss)
+    draft = Draft(case, 0.0)
+    supports, fits = case.brute
+    draft.node(Kind.ENUMERATED, fits=draft.list_fits(supports))
+    arrays = draft.certificate(lower=0.0, upper=5.0).arrays
+    of, by = case.problem, case.problem.data.by
+    source = data.Source(case.X, of.data.y, of.data.train, of.weights, of.y > 0)
+    columns = kept.Columns(source, by.mean, by.scale, np.arange(7))
+    positive = of.y > 0
+    w, y = (np.concatenate([part[positive], part[~positive]]) for part in (of.rows.w, of.y))
+    rows = duals.Rows(w, y, int(positive.sum()), loss, 0.1)
+    found = []
+    for at_once, wide in ((1, 1), (30, 3), (10**6, 4), (10**6, 128)):
+        monkeypatch.setattr(points, "FIT_ROWS", at_once * columns.n)
+        monkeypatch.setattr(points, "FIT_COLUMNS", wide)
+        found.append(points.Fits(columns, rows, arrays, np.arange(7)).bounds(0, len(supports)))
+    for bounds in found:
+        np.testing.assert_allclose(bounds, found[0], rtol=1e-12)
+        assert (bounds <= fits.primal).all()
+        np.testing.assert_allclose(bounds, fits.lower, rtol=1e-6)

@@ -127,12 +127,12 @@ class Columns:
         """Rows of Z^T that hold every column of `supports` (p meaning 0), and their numbers."""
         if self._held is not None:
             return self._held, supports
-        used, place = np.unique(supports, return_inverse=True)
+        used, place = among(supports, self.p + 1)
         block = np.zeros((len(used), self.n))
         real = used[used < self.p]
         for part, columns in self.blocks(real):
             block[: len(real), part] = columns
-        return block, place.reshape(supports.shape)
+        return block, place
 
     def groups(self, supports: Int[Array, "m k"]) -> Iterator[slice]:
         """Slices of supports whose columns `gather` can hold at once."""
@@ -146,3 +146,10 @@ class Columns:
                 stop = start + (stop - start + 1) // 2
             yield slice(start, stop)
             start = stop
+
+
+def among(columns: Int[Array, "*shape"], f: int) -> tuple[Int[Array, "q"], Int[Array, "*shape"]]:
+    """Which of f columns there are, increasing, and the place of each among these."""
+    there = np.zeros(f, bool)
+    there[columns] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[columns]

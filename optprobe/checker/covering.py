@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optprobe.checker.centre import Centre
+from optprobe.checker.columns import among
 from optprobe.checker.form import RefusedError
 from optprobe.checker.lines import Lines
 from optprobe.checker.pairs import Pairs
@@ -56,8 +57,8 @@ def uncovered(
             raise RefusedError(f"the first centre of a filtered node leaves more than {MOST}")
     left = np.concatenate(parts, axis=1)
     for centre in centres[1:]:
-        used, place = np.unique(left, return_inverse=True)
-        bounds = centre(used).bounds(place.reshape(left.shape))
+        used, place = among(left, f)
+        bounds = centre(used).bounds(place)
         left = left[:, ~(bounds >= lower)]
     return left.T
 

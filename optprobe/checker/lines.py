@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optprobe.checker.centre import HEAD, SHORTER, Centre
+from optprobe.checker.columns import among
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -87,8 +88,8 @@ class Beside:
         last, count = slice(after, None), heads.shape[1]
         self._lines, self._head = lines, at.head(heads, HEAD)
         self._lead = heads[0]
-        others, place = np.unique(heads[1:], return_inverse=True)
-        at_other = np.arange(count), place.reshape(heads[1:].shape)
+        others, place = among(heads[1:], len(at.v))
+        at_other = np.arange(count), place
         self._force = self._head.rest / lam
         self._marks, self._steps = np.zeros((2, count, len(others) + 1))
         force = np.zeros((count, len(others)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optprobe.checker.columns import Columns
+from optprobe.checker.columns import Columns, among
 from optprobe.checker.duals import Rows, box_point, duals, gains
 from optprobe.checker.rounding import gamma
 from optprobe.checker.side_by_side import side_by_side
@@ -24,8 +24,8 @@ Array = np.ndarray
 BATCH, BATCH_ROWS = 64, 2**21
 """At most so many dual points, and points x rows, in one matrix product."""
 
-FIT_ROWS = 2**17
-"""Fitted supports x rows handled at once."""
+FIT_ROWS, FIT_COLUMNS = 2**18, 128
+"""Fitted supports x rows handled at once, fewer where they have more columns between them."""
 
 CACHE_BYTES = 2**26
 """Gains that are kept for nodes that come back to the same dual point."""
@@ -135,21 +135,30 @@ class Fits:
 
         def work(first: int) -> None:
             few = slice(first, min(first + step, len(bound)))
-            rows = slice(part.start + few.start, part.start + few.stop)
-            bound[few] = self._dual_values(block[place[few]], rows)
+            bound[few] = self._dual_values(block, place[few], part.start + few.start)
 
         side_by_side(work, range(0, len(bound), step))
         return bound
 
     def _dual_values(
-        self, gathered: Float64[Array, "batch k n"], part: slice
+        self, block: Float64[Array, "q n"], place: Int[Array, "batch k"], first: int
     ) -> Float64[Array, "batch"]:
+        """Of the fits from `first` on, by two products with all the columns they have between
+        them: neighbours in a list share most of theirs."""
+        used, inside = among(place, len(block))
+        if len(used) > FIT_COLUMNS and len(place) > 1:
+            half = len(place) // 2
+            parts = (place[:half], first), (place[half:], first + half)
+            return np.concatenate([self._dual_values(block, few, at) for few, at in parts])
+        part, every = slice(first, first + len(place)), np.arange(len(place))[:, None]
         arrays, columns, supports = self._arrays, self._columns, self.supports[part]
-        beta = arrays["fit_beta"][part].astype(np.float64)
-        scores = np.einsum("bk,bkn->bn", beta, gathered)
+        beta = np.zeros((len(place), len(used)))
+        beta[every, inside] = arrays["fit_beta"][part]
+        few = block[used]
+        scores = beta @ few
         scores += arrays["fit_intercept"][part, None]
         batch = duals(self._rows, box_point(self._rows, scores, arrays["fit_mu"][part]))
-        v = np.einsum("bkn,bn->bk", gathered, batch.u)
+        v = (batch.u @ few.T)[every, inside]
         gain = gains(batch, v, columns.norm[supports], columns.peak[supports], self._rows.lam)
         total = np.where(supports < columns.p, gain, 0.0).sum(axis=1)
         slack = gamma(supports.shape[1] + 16) * (np.abs(batch.value) + total)
