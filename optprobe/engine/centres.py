@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float64, Int
 
 from optprobe.engine.damping import limits
 from optprobe.engine.expansion import expansion, newton_start
-from optprobe.engine.filter import Quadratic, costs, quadratic
+from optprobe.engine.filter import Quadratic, Sizes, costs, quadratic
 from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.support import signed
@@ -137,9 +137,11 @@ class Centre(NamedTuple):
 @dataclass
 class Centres:
     """Makes centres; `place` is that of the last share taken, for every list of them and number of
-    columns to add, and `nodes` counts the nodes that have so many to add."""
+    columns to add, and `nodes` counts the nodes that have so many to add. `sizes` are those of the
+    columns of the nodes that follow, where they are known."""
 
     rows: Rows
+    sizes: Sizes | None = None
     place: dict[tuple[tuple[float, ...], int], int] = field(default_factory=dict)
     nodes: dict[int, int] = field(default_factory=dict)
 
@@ -272,7 +274,7 @@ class Centres:
         margin = rows.y * (fixed + beta @ forced + theta[-1])
         own = free if len(used) == len(free) else free[used]
         reach = times * limits(rows).reach
-        at = quadratic(forced, own, margin, rows, reach)
+        at = quadratic(forced, own, margin, rows, reach, self.sizes)
         return Centre(beta, offset, float(theta[-1]), margin, reach, used, at)
 
 

@@ -95,8 +95,7 @@ class Weightings(NamedTuple):
 class Sums(NamedTuple):
     """The sums over the rows in a quadratic, and what their rounding goes by.
 
-    `length` is L, `residual` what the function of that name says; `longest` and `peak` are the
-    largest norm and entry of a free column.
+    `length` is L, `residual` what the function of that name says.
     """
 
     v: Float64[Array, "f"]
@@ -105,6 +104,11 @@ class Sums(NamedTuple):
     h: Float64[Array, "f"]
     length: Float64[Array, "f"]
     residual: Float64[Array, "s1"]
+
+
+class Sizes(NamedTuple):
+    """The largest norm and the largest entry of some columns."""
+
     longest: float
     peak: float
 
@@ -115,6 +119,7 @@ def quadratic(
     margin: Float64[Array, "n"],
     rows: Rows,
     reach: float | None = None,
+    sizes: Sizes | None = None,
 ) -> Quadratic:
     """The quadratic of the centre with these margins.
 
@@ -123,6 +128,7 @@ def quadratic(
         margin: y (x . beta + b) of the centre.
         rows: labels, weights, a loss of `damping.MOVED` and ridge.
         reach: e, by default that of `damping.limits`.
+        sizes: of these columns and perhaps others, where they are known.
     """
     w, y = rows.w, rows.y
     clip, usual = limits(rows)
@@ -140,8 +146,7 @@ def quadratic(
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
     # The residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
-    longest = max(_longest(forced), found.longest)
-    peak = max(float(_largest(forced).max(initial=0.0)), found.peak)
+    longest, peak = sizes or sizes_of(free, forced)
     size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
     worst = size * (size + reach * peak * weight.sum()) / rows.lam
     noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
@@ -170,14 +175,22 @@ def sums(
         G @ at.tilt,
         length,
         residual(forced, G, length, at.move),
-        _longest(free),
-        float(_largest(free).max(initial=0.0)),
     )
 
 
-def _longest(columns: Float64[Array, "q n"]) -> float:
-    """The largest norm of a column."""
-    return float(np.sqrt(np.einsum("ij,ij->i", columns, columns).max(initial=0.0)))
+def sizes_of(*blocks: Block) -> Sizes:
+    """The sizes of all the columns of some blocks."""
+    longest = peak = 0.0
+    for block in blocks:
+        if isinstance(block, Resident):
+            from optprobe.engine.device import sums as on_device
+
+            norm, most = on_device.sizes(block)
+        else:
+            norm = float(np.sqrt(np.einsum("ij,ij->i", block, block).max(initial=0.0)))
+            most = float(_largest(block).max(initial=0.0))
+        longest, peak = max(longest, norm), max(peak, most)
+    return Sizes(longest, peak)
 
 
 def _largest(columns: Float64[Array, "q n"]) -> Float64[Array, "q"]:

@@ -14,7 +14,7 @@ from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, fitted_margin, newton_start
-from optprobe.engine.filter import MOST_ADDED, subsets
+from optprobe.engine.filter import MOST_ADDED, sizes_of, subsets
 from optprobe.engine.pair_costs import dearer
 from optprobe.engine.singles import singles, together
 from optprobe.heuristics.fits import Columns
@@ -298,6 +298,7 @@ class Filter:
         if not np.isin(columns, self._held).all():
             ordered = np.sort(columns)
             self._block, self._held = self.columns(ordered), ordered
+            self.centres.sizes = sizes_of(self._block)
         return self.columns(columns)
 
 

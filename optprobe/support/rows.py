@@ -62,7 +62,10 @@ class Fits:
 
 def signed(columns: Float64[Array, "p n"], rows: Rows) -> Float64[Array, "q n"]:
     """Columns times y, and y itself as the intercept's column, last."""
-    return np.concatenate([columns * rows.y, rows.y[None]])
+    out = np.empty((len(columns) + 1, len(rows.y)))
+    np.multiply(columns, rows.y, out=out[:-1])
+    out[-1] = rows.y
+    return out
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from optprobe.engine.filter import DEAD, FLAT, Sums, Weightings, residual
+from optprobe.engine.filter import DEAD, FLAT, Sizes, Sums, Weightings, residual
 from optprobe.matrix.resident import Resident
 
 Array = np.ndarray
@@ -14,7 +14,7 @@ Array = np.ndarray
 
 def sums(forced: Float64[Array, "s n"], free: Resident, at: Weightings, clip: float) -> Sums:
     """The sums over the rows; see `filter.sums`."""
-    X, G = free.tensor, directions(forced, free, at.move, clip)
+    G = directions(forced, free, at.move, clip)
     M = free.weighted(at.move, G)
     flat = M.diagonal() <= FLAT * clip * clip * at.move.sum()
     M[:, flat] = 0.0
@@ -27,9 +27,13 @@ def sums(forced: Float64[Array, "s n"], free: Resident, at: Weightings, clip: fl
         G @ at.tilt,
         length,
         residual(forced, G, length, at.move),
-        float(torch.linalg.vector_norm(X, dim=1).amax()),
-        float(largest(X).amax()),
     )
+
+
+def sizes(block: Resident) -> Sizes:
+    """`filter.sizes_of` columns on a device."""
+    X = block.tensor
+    return Sizes(float(torch.linalg.vector_norm(X, dim=1).amax()), float(largest(X).amax()))
 
 
 def directions(
