@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from optprobe.engine.native import WarmStart
 from optprobe.interrupt import Interrupt
+from optprobe.memory import keep_freed_memory
 from optprobe.prefilter import best_columns
 from optprobe.problem import Problem
 from optprobe.result import Limit, Limits, Result
@@ -169,6 +170,7 @@ def _check_method(method: str, backend: str | None, formulation: str | None) -> 
 
 def _path(run: Run, problems: Sequence[Problem], check: bool) -> Iterator[Result]:
     """The generator behind `solve_path`, once its arguments have been checked."""
+    keep_freed_memory()
     for problem in problems:
         with Interrupt() as interrupt, single_threaded_blas(), threads_limited(run.threads):
             solver = run.native if run.method == "bnb" else run.backed

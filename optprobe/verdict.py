@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optprobe.checker import verify
+from optprobe.memory import keep_freed_memory
 from optprobe.result import Bounds, Limit, Status
 from optprobe.threads import single_threaded_blas
 
@@ -24,6 +25,7 @@ ROUNDING = 1e-12
 
 def judge(problem: Problem, certificate: Certificate) -> Verdict:
     """The independent checker's verdict on a certificate for this problem's data."""
+    keep_freed_memory()
     data = problem.data
     held = np.ones(len(data.y), bool)
     held[data.train] = False

@@ -50,6 +50,7 @@ def verify(
     from optprobe import files
     from optprobe.certificate import read
     from optprobe.checker import verify as check
+    from optprobe.memory import keep_freed_memory
     from optprobe.threads import single_threaded_blas
 
     with common.stoppable(), common.bad_input(ValueError, TypeError, ImportError):
@@ -74,6 +75,7 @@ def verify(
                         "'weights'"
                     )
                 weights = held.weights
+        keep_freed_memory()
         with single_threaded_blas():
             verdict = check(proof, X, y, test=rows, weights=weights)
     for line in describe(verdict, certificate.name, data.name):
