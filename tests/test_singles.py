@@ -43,7 +43,13 @@ def test_a_column_that_is_not_left_has_no_better_support(
                 monkeypatch.setattr(engine, "TOGETHER", together)
                 found.append(
                     engine.singles(
-                        columns.__getitem__, chosen, members, start, at.rows, float(cutoff)
+                        columns.__getitem__,
+                        chosen,
+                        members,
+                        start,
+                        at.rows,
+                        float(cutoff),
+                        lambda: False,
                     )
                 )
             left = found[-1].left
@@ -89,3 +95,20 @@ def test_the_checker_takes_single_columns_a_few_at_a_time(monkeypatch: pytest.Mo
     assert len({(verdict.screened, verdict.fitted) for verdict in verdicts}) == 1
     certificate.arrays["node_fits"][:] = 0
     assert "is not fitted" in judge(wide("logistic"), certificate).reason
+
+
+def test_told_to_stop_it_leaves_the_node_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No column is given up for what was not looked at."""
+    at = node(1, "logistic")
+    columns = np.concatenate([at.forced, at.free])
+    chosen, members = np.arange(len(at.forced)), np.arange(len(at.forced), len(columns))
+    asked = [False, True]
+    monkeypatch.setattr(engine, "TOGETHER", 2)
+    monkeypatch.setattr(engine, "LEAST", 1)
+    monkeypatch.setattr(engine, "FETCHED", 1)
+    start = np.zeros(len(chosen) + 1)
+    found = engine.singles(
+        columns.__getitem__, chosen, members, start, at.rows, np.inf, lambda: asked.pop(0)
+    )
+    assert found.left is None
+    assert not asked

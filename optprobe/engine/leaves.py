@@ -256,10 +256,11 @@ class Filter:
         cutoff: float,
     ) -> Filtered:
         """The same for one more column, at one centre."""
-        at = singles(self.columns, chosen, members, theta, self.rows, cutoff)
+        asked = chosen, members, theta, self.rows, cutoff
+        at = singles(self.columns, *asked, self.stop, self.tick)
         used = at.beta != 0.0
         point = DualPoint(chosen[used], at.beta[used], at.intercept, 0.0)
-        left = np.searchsorted(members, at.left)[:, None]
+        left = None if at.left is None else np.searchsorted(members, at.left)[:, None]
         return Filtered([(point, at.reach)], left, NO_COLUMNS, at.margin)
 
     def _left(self, first: Centre, f: int, size: int, cutoff: float, child: float) -> Found | None:

@@ -18,7 +18,7 @@ from optprobe.engine.filter import costs, quadratic
 from optprobe.matrix.resident import Block
 from optprobe.matrix.standardise import slices
 from optprobe.rows import Rows
-from optprobe.threads import in_threads
+from optprobe.threads import in_threads, nothing
 
 Array = np.ndarray
 
@@ -37,14 +37,14 @@ class Singles(NamedTuple):
         beta, intercept: on the forced columns.
         reach: e.
         margin: y (x . beta + b).
-        left: free columns.
+        left: free columns; None if told to stop.
     """
 
     beta: Float64[Array, "s"]
     intercept: float
     reach: float
     margin: Float64[Array, "n"]
-    left: Int[Array, "m"]
+    left: Int[Array, "m"] | None
 
 
 def together(n: int) -> int:
@@ -60,6 +60,8 @@ def singles(
     start: Float64[Array, "s1"],
     rows: Rows,
     cutoff: float,
+    stop: Callable[[], bool],
+    tick: Callable[[], None] = nothing,
 ) -> Singles:
     """The supports of the forced columns and one more whose bound is below the cutoff.
 
@@ -69,6 +71,8 @@ def singles(
         start: first coefficients on the forced ones, and an intercept.
         rows: labels, weights, a loss of `damping.MOVED` and ridge.
         cutoff: what a bound must reach.
+        stop: whether to give up.
+        tick: called now and then, in the caller's thread.
     """
     forced, reach = np.asarray(columns(chosen)), limits(rows).reach
     theta = refit(forced, np.zeros(len(rows.y)), start, rows)
@@ -82,8 +86,10 @@ def singles(
     found = [np.empty(0, np.int64)]
     step = together(len(rows.y))
     for fetched in slices(len(members), FETCHED * step):
+        if stop():
+            return Singles(beta, float(theta[-1]), reach, margin, None)
         some = members[fetched]
         block = columns(some)  # here: a thread may not fetch what others read with threads
-        each = in_threads(bounds, [block[part] for part in slices(len(some), step)])
+        each = in_threads(bounds, [block[part] for part in slices(len(some), step)], tick)
         found.append(some[np.concatenate(each) < cutoff])
     return Singles(beta, float(theta[-1]), reach, margin, np.concatenate(found))
