@@ -130,11 +130,10 @@ def relax(
         columns = len(state.indices)
         if searching:
             state.descend(live)
-        if searching:
             for node in live:
                 state.newton(int(node))
         else:
-            state.centres(live, cutoff)
+            state.follow_paths(live, cutoff)
         state.evaluate(live)
         live = state.unfinished(live, cutoff, accuracy)
     return state.best
@@ -271,7 +270,7 @@ class _State:
         self.beta[live] = full
         self.intercept[live] = last[:, -1]
 
-    def centres(self, live: Int[Array, "live"], cutoff: float) -> None:
+    def follow_paths(self, live: Int[Array, "live"], cutoff: float) -> None:
         """Follow the central path of every live node; side by side where that is much work."""
         work = partial(self.centre, cutoff=cutoff)
         if self.block.nbytes >= SIDE_BY_SIDE:

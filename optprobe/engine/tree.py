@@ -54,11 +54,11 @@ FIT_CHUNK, FIT_BYTES = 4096, 2**28
 """Supports fitted between two looks at the incumbent and the clock, fewer where the columns that
 they add would take more memory than that."""
 
-COARSE = 1e-3
-"""Relative gap of the fits of rounded relaxations that tell which of them are fitted exactly."""
-
 FIT_SINGLES = 128
 """The same where they share no free column, and no Gram matrix pays."""
+
+COARSE = 1e-3
+"""Relative gap of the fits of rounded relaxations that tell which of them are fitted exactly."""
 
 
 @dataclass
