@@ -15,7 +15,7 @@ from optprobe.engine.incumbent import first_incumbent, rounded, selected
 from optprobe.engine.node import Node
 from optprobe.engine.proof import Proof
 from optprobe.engine.tree import Search
-from optprobe.heuristics.fits import Incumbent
+from optprobe.heuristics.fits import Incumbent, best_of
 from optprobe.interrupt import Interrupt
 from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen
@@ -270,13 +270,7 @@ def _refitted(problem: Problem, numbers: Int[Array, "d"], found: Incumbent) -> I
     columns = problem.data.columns(numbers[found.support], problem.data.train)
     start = np.append(found.beta, found.intercept)
     fits = fit_support(columns, problem.rows, start)
-    return Incumbent(
-        found.support,
-        fits.solution[0, :-1],
-        float(fits.solution[0, -1]),
-        float(fits.primal[0]),
-        float(fits.lower[0]),
-    )
+    return best_of(found.support[None], fits)
 
 
 def _closed(incumbent: Incumbent, relaxed: Relaxed, gap: float) -> bool:
