@@ -29,6 +29,7 @@ def test_a_column_that_is_not_left_has_no_better_support(
     loss: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the cutoff; some are left and some are not, however many are taken together."""
+    monkeypatch.setattr(engine, "LEAST", 1)
     left_some = left_out_some = 0
     for seed in range(60):
         at = node(seed, loss)
@@ -39,7 +40,6 @@ def test_a_column_that_is_not_left_has_no_better_support(
         for cutoff in (own.min() * (1.0 - 1e-9), np.median(own), own.max()):
             found = []
             for together in (1, 2, engine.TOGETHER):
-                monkeypatch.setattr(engine, "LEAST", 1)
                 monkeypatch.setattr(engine, "TOGETHER", together)
                 found.append(
                     engine.singles(
