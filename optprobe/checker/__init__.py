@@ -9,7 +9,7 @@ fitted support (rounded down, by the argument in `rounding`), walks the tree by 
 standard library alone and shares no code with the solvers.
 
     form -> data, columns -> duals (rounding) -> points, filtered (centre) -> covering (lines) ->
-    leaves, walk
+    leaves, walk, processes
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from optprobe.certificate import Certificate, CertificateError, read
 from optprobe.checker.columns import Columns
 from optprobe.checker.data import Source, check_scope, check_standardisation, source_of
 from optprobe.checker.duals import Rows, objective
-from optprobe.checker.filtered import Centres
 from optprobe.checker.form import Claim, RefusedError, check_arrays, claim_of
 from optprobe.checker.leaves import Counts, Tree
-from optprobe.checker.points import Fits, Points
-from optprobe.checker.walk import point_order, preorder, walk_tree
+from optprobe.checker.processes import covered
+from optprobe.checker.walk import tree_of, walk_tree
 
 __all__ = ["Verdict", "verify"]
 
@@ -142,7 +141,8 @@ def _checked(
         columns = Columns(source, arrays["mean"], arrays["scale"], scope, _named(arrays, local))
         rows = _rows(source, claim)
         verdict = replace(verdict, upper=_upper(columns, rows, arrays, local, claim))
-        counts = _walked(columns, rows, arrays, local, claim)
+        tree = tree_of(columns, rows, arrays, local, claim)
+        counts = _walked(columns, rows, certificate, tree)
     except (RefusedError, CertificateError) as failure:
         return replace(verdict, reason=str(failure))
     return replace(verdict, valid=True, lower=claim.lower, **vars(counts))
@@ -201,13 +201,10 @@ def _upper(
     return above
 
 
-def _walked(
-    columns: Columns, rows: Rows, arrays: dict[str, np.ndarray], local: np.ndarray, claim: Claim
-) -> Counts:
-    """Fits, dual points and the walk."""
-    order, sizes = preorder(arrays)
-    points = Points(columns, rows, arrays, local, point_order(arrays, order))
-    centres = Centres(columns, rows, arrays, local)
-    fits = Fits(columns, rows, arrays, local)
-    scope = arrays["scope"].astype(np.int64)
-    return walk_tree(Tree(arrays, points, centres, fits, scope, claim.k, claim.lower), sizes)
+def _walked(columns: Columns, rows: Rows, certificate: Certificate, tree: Tree) -> Counts:
+    """The walk, and the filtered leaves on its way."""
+    counts = Counts()
+    for leaf in covered(walk_tree(tree, counts), tree, columns, rows, certificate):
+        counts.fitted += leaf.fitted
+        counts.screened += leaf.screened
+    return counts

@@ -73,6 +73,11 @@ class Columns:
         """Whether Z is in memory."""
         return self._held is not None
 
+    def every(self) -> Float64[Array, "p n"]:
+        """Z^T, where it is in memory."""
+        assert self._held is not None
+        return self._held[:-1]
+
     def _raw(self) -> Iterator[tuple[slice, Shaped[Array, "rows p"]]]:
         """The scope's columns of X, a slice of rows at a time: one pass."""
         whole = self.p == self._X.shape[1]

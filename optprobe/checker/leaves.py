@@ -50,6 +50,13 @@ class Counts:
     below_bounds: int = 0
 
 
+class Covered(NamedTuple):
+    """Supports of a filtered leaf: those with a fit of their own, and those under a centre."""
+
+    fitted: int
+    screened: int
+
+
 class Node(NamedTuple):
     """Node number; S1 and F as positions in the scope, F increasing; r."""
 
@@ -60,9 +67,11 @@ class Node(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """The tree's arrays, its dual points and fits, and the claim."""
+    """The tree's arrays and the sizes of its subtrees, its dual points, centres and fits, and the
+    claim."""
 
     arrays: dict[str, Array]
+    sizes: Int[Array, "nodes"]
     points: Points
     centres: Centres
     fits: Fits
@@ -90,10 +99,13 @@ def check_enumerated(
     counts.excluded += math.comb(len(node.free), r) - fitted
 
 
-def check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
+def check_filtered(node: Node, tree: Tree) -> Covered:
     """Every S + T, S the forced columns of the centres, is bounded by one or among the good fits.
 
     Columns of S1 outside S return to F: more supports than the node has.
+
+    Raises:
+        RefusedError: one is not.
     """
     first, last = (int(i) for i in tree.arrays["node_centre"][node.number])
     forced = tree.centres.forced(first)
@@ -120,8 +132,7 @@ def check_filtered(node: Node, tree: Tree, counts: Counts) -> None:
 
     left = uncovered(centres, len(free), r, tree.lower)
     fitted = _listed(node, "filtered", iter((left,)), bound, tree)
-    counts.fitted += fitted
-    counts.screened += supports - fitted
+    return Covered(fitted, supports - fitted)
 
 
 def _centre(

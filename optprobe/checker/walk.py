@@ -12,20 +12,24 @@ Depth first, the smaller subtree first, so that at most log2 N nodes wait with t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from optprobe.certificate import Kind
-from optprobe.checker.form import RefusedError
+from optprobe.checker.columns import Columns
+from optprobe.checker.duals import Rows
+from optprobe.checker.filtered import Centres
+from optprobe.checker.form import Claim, RefusedError
 from optprobe.checker.leaves import (
     Counts,
     Node,
     Tree,
     check_enumerated,
-    check_filtered,
     name_of,
 )
+from optprobe.checker.points import Fits, Points
 from optprobe.checker.rounding import gamma
 
 if TYPE_CHECKING:
@@ -91,14 +95,41 @@ def point_order(arrays: dict[str, Array], order: Int[Array, "reached"]) -> Int[A
     return used[np.argsort(first)].astype(np.int64)
 
 
-def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
-    """Check every leaf.
+def tree_of(
+    columns: Columns, rows: Rows, arrays: dict[str, Array], local: Int[Array, "d"], claim: Claim
+) -> Tree:
+    """The tree of a certificate on the data.
+
+    Args:
+        columns, rows: the data.
+        arrays: of the certificate.
+        local: position in the scope of each column.
+        claim: what the certificate says it proves.
+    """
+    order, sizes = preorder(arrays)
+    return Tree(
+        arrays,
+        sizes,
+        Points(columns, rows, arrays, local, point_order(arrays, order)),
+        Centres(columns, rows, arrays, local),
+        Fits(columns, rows, arrays, local),
+        arrays["scope"].astype(np.int64),
+        claim.k,
+        claim.lower,
+    )
+
+
+def walk_tree(tree: Tree, counts: Counts) -> Iterator[Node]:
+    """Check every leaf but the filtered ones, which are yielded.
+
+    Args:
+        tree: all of it.
+        counts: of what is met, added to.
 
     Raises:
         RefusedError: at the first leaf that is not covered.
     """
-    counts = Counts()
-    child = tree.arrays["node_child"]
+    child, sizes = tree.arrays["node_child"], tree.sizes
     stack = [Node(0, (), np.arange(len(tree.scope)), tree.k)]
     while stack:
         node = stack.pop()
@@ -124,7 +155,7 @@ def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
             continue
         if kind == Kind.FILTERED:
             counts.filtered += 1
-            check_filtered(node, tree, counts)
+            yield node
             continue
         below = [node] if kind == Kind.FIX else _branches(node, tree)
         reached = []
@@ -139,7 +170,6 @@ def walk_tree(tree: Tree, sizes: Int[Array, "nodes"]) -> Counts:
                 )
             reached.append(state._replace(number=number))
         stack += sorted(reached, key=lambda state: sizes[state.number], reverse=True)
-    return counts
 
 
 def kind_name(kind: int) -> str:
