@@ -25,7 +25,7 @@ import numpy as np
 
 from optprobe.bench.worker import COMPILED
 from optprobe.bounds import BranchBounds, branch_bounds
-from optprobe.engine import centres, leaves, native, tree
+from optprobe.engine import centres, compiled, leaves, native, tree
 from optprobe.files import read
 from optprobe.machine import in_words, machine
 from optprobe.prefilter import Screened, screen
@@ -112,7 +112,7 @@ PARTS: dict[str, Callable[[], list[Replacement]]] = {
     "filter before branching": lambda: [(tree, "NEAR", np.inf)],
     "no fixing in the tree": unfixed,
     "no hubs": lambda: [(leaves, "_hubs", lambda *_, **__: leaves.NO_COLUMNS)],
-    "no compiled loops": lambda: [(leaves.Compiled, "worth", never)],
+    "no compiled loops": lambda: [(compiled.Compiled, "worth", never)],
     "no screening at the root": lambda: [(native, "screen", unscreened)],
     "no early pruning of fits": lambda: [(tree, "fit_leaf", whole_fits)],
 }

@@ -100,7 +100,9 @@ def over(at: filter.Quadratic, columns: np.ndarray) -> filter.Quadratic:
     """The quadratic over some of the free columns, one of them several times maybe."""
     block = np.ix_(columns, columns)
     reach = at.reach[columns]
-    return filter.Quadratic(at.value, at.v[columns], at.M[block], at.K[block], at.h[columns], reach)
+    return filter.Quadratic(
+        at.value, at.v[columns], at.M[block], at.K[block], at.h[columns], reach, at.mass
+    )
 
 
 def maker(at: filter.Quadratic, lam: float) -> Callable[[np.ndarray], Centre]:
@@ -111,7 +113,7 @@ def maker(at: filter.Quadratic, lam: float) -> Callable[[np.ndarray], Centre]:
 def unproven(f: int, value: float) -> filter.Quadratic:
     """No column of it can move, and no step proves anything."""
     none = np.zeros((f, f))
-    return filter.Quadratic(value, np.full(f, 1e3), none, none, np.zeros(f), np.zeros(f))
+    return filter.Quadratic(value, np.full(f, 1e3), none, none, np.zeros(f), np.zeros(f), 1.0)
 
 
 def alone(at: filter.Quadratic, lam: float, size: int) -> np.ndarray:

@@ -93,3 +93,52 @@ def test_the_reach_is_the_one_that_leaves_least_of_a_sample(
     centres._ranks.cache_clear()
     assert chosen <= set(centres.REACHES)
     assert len(chosen) > 1
+
+
+@pytest.mark.parametrize("name", ["logistic", "squared_hinge", "squared_error"])
+def test_what_another_share_would_leave_is_about_what_is_estimated(name: str) -> None:
+    """D0, v and M are nearer to those of the centre that is made than those of the last one are."""
+    for part, most in (("value", 0.1), ("v", 0.1), ("M", 1.0)):
+        shares: list[float] = []
+        for seed in range(20):
+            at, rng = node(seed, name), np.random.default_rng(seed)
+            forced, free, maker = at.forced, at.free, Centres(at.rows)
+            offset, every = 0.1 * rng.standard_normal(len(free)), np.arange(len(free))
+            start = np.zeros(len(forced) + 1)
+            one = maker.made(forced, free, offset, 1.0, 0.5, start, every)
+            other = maker.made(forced, free, offset, 1.0, 0.6, one.fit, every)
+            about = maker.about(forced, free, offset, one, 0.6)
+            old, new, real = (np.array(getattr(x.at, part)) for x in (one, about, other))
+            shares.append(float(np.linalg.norm(new - real) / max(np.linalg.norm(old - real), 1e-9)))
+        assert np.median(shares) <= most
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_compiled_or_not_the_same_supports_stay_below(size: int) -> None:
+    some = False
+    for seed in range(20):
+        at, rng = node(seed, "logistic"), np.random.default_rng(seed)
+        every = np.array(list(combinations(range(len(at.free)), size)))
+        maker = Centres(at.rows)
+        offset, used = 0.1 * rng.standard_normal(len(at.free)), np.arange(len(at.free))
+        centre = maker.made(
+            at.forced, at.free, offset, 1.0, 0.5, np.zeros(len(at.forced) + 1), used
+        )
+        cutoff = float(np.median(centre.at.value - filter.costs(centre.at, every.T, at.rows.lam)))
+        plain = maker.below(centre, every, cutoff + 1e-9)
+        maker.compiled.seconds = np.inf
+        assert (maker.below(centre, every, cutoff + 1e-9) == plain).all()
+        some |= plain.any() and not plain.all()
+    assert some
+
+
+def test_a_bound_that_is_no_number_proves_nothing_out() -> None:
+    at = node(0, "logistic")
+    maker, used = Centres(at.rows), np.arange(len(at.free))
+    start, offset = np.zeros(len(at.forced) + 1), np.zeros(len(at.free))
+    centre = maker.made(at.forced, at.free, offset, 1.0, 0.5, start, used)
+    broken = centre._replace(at=centre.at._replace(value=np.nan))
+    pairs = np.array(list(combinations(range(len(at.free)), 2)))
+    assert maker.below(broken, pairs, -np.inf).all()
+    maker.compiled.seconds = np.inf
+    assert maker.below(broken, pairs, -np.inf).all()

@@ -19,7 +19,7 @@ from test_pruning import instance
 from optprobe import Limits, Problem, solve
 from optprobe.certificate import Kind
 from optprobe.checker import verify
-from optprobe.engine import filter, leaves, pairs, pruning, tree
+from optprobe.engine import compiled, filter, leaves, pairs, pruning, tree
 from optprobe.engine.damping import REACH
 from optprobe.engine.device import pairs as device_pairs
 from optprobe.engine.device import pruning as device_pruning
@@ -111,7 +111,7 @@ def made_up(seed: int, least: int = 3, most: int = 40) -> tuple[Quadratic, float
         dead = rng.choice(f, 2, replace=False)
         M[:, dead], K[dead], K[:, dead], reach[dead] = 0.0, 0.0, 0.0, 0.0
     h = 0.01 * rng.standard_normal(f) * (reach > 0.0)
-    return Quadratic(0.6, 0.1 * rng.standard_normal(f), M, K, h, reach), lam
+    return Quadratic(0.6, 0.1 * rng.standard_normal(f), M, K, h, reach, weight.sum()), lam
 
 
 def cutoff_of(at: Quadratic, lam: float, size: int, share: float) -> float:
@@ -328,7 +328,7 @@ def test_a_solve_on_the_device_is_the_ordinary_one(
 def test_nodes_of_one_filter_are_the_same_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaves, "ENOUGH", 0)
     monkeypatch.setattr(leaves, "USEFUL", 1.0)
-    monkeypatch.setattr(leaves, "LOADING", 0.0)
+    monkeypatch.setattr(compiled, "LOADING", 0.0)
     problem, _, _ = hard_problem(3)
     fetched: list[int] = []
 

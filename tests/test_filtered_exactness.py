@@ -21,7 +21,7 @@ from instances import brute_force
 
 from optprobe import Limits, Problem, Status, relaxation, solve
 from optprobe.checker import covering
-from optprobe.engine import centres, leaves, pairs, pruning, tree
+from optprobe.engine import centres, compiled, leaves, pairs, pruning, tree
 
 GAP, TINY = 1e-6, 1e-2
 """Relative gap; below a hundredth of what no column explains, rounding asks for a wider one."""
@@ -39,11 +39,14 @@ COMMON: dict[tuple[Any, str], float] = {
     (relaxation, "ROUNDS"): 1,  # what the relaxation leaves is the filter's
 }
 WAYS: tuple[dict[tuple[Any, str], float], ...] = (
-    {(leaves, "LOADING"): np.inf, (covering, "ALONG"): 0},  # NumPy; a checker that sums over pairs
-    {(leaves, "LOADING"): 0.0, (leaves, "ENOUGH"): 0, (leaves, "USEFUL"): 1.0},  # many centres
+    {
+        (compiled, "LOADING"): np.inf,
+        (covering, "ALONG"): 0,
+    },  # NumPy; sums over pairs
+    {(compiled, "LOADING"): 0.0, (leaves, "ENOUGH"): 0, (leaves, "USEFUL"): 1.0},  # many centres
     {(leaves, "MOST_LISTED"): 2, (leaves, "CHILD"): 0, (leaves, "CHILD_NUMBER"): 0.0},  # hubs
     # chains
-    {(leaves, "LOADING"): 0.0, (pairs, "EVERY"): 0, (pairs, "MET"): 0.0, (tree, "ENUMERATE"): 1},
+    {(compiled, "LOADING"): 0.0, (pairs, "EVERY"): 0, (pairs, "MET"): 0.0, (tree, "ENUMERATE"): 1},
     {(tree, "SMALL"): 0, (tree, "NEAR"): 0.0},  # branching
 )
 """What is changed beside `COMMON`, in turn."""

@@ -9,7 +9,8 @@ depends on t by orders of magnitude: it is chosen on a sample of supports, uphil
 the last node with as many columns to add. So is e, at every node whose number is a power
 of two: a far support needs a longer step, which dual variables near their box pay for. Another
 centre has a multiple of the mean of the fits to what is left for its offset, found the same way: at
-lam = 0.1 half the mean may be best, at 0.01 twice.
+lam = 0.1 half the mean may be best, at 0.01 twice. Most steps up would be down, so that what the
+next t leaves is estimated from the last centre before its own is made.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from optprobe.engine.damping import limits
+from optprobe.engine.compiled import Compiled
+from optprobe.engine.damping import limits, moves
 from optprobe.engine.expansion import expansion, newton_start
 from optprobe.engine.filter import Quadratic, Sizes, costs, quadratic
 from optprobe.matrix.resident import Block, Resident
@@ -125,13 +127,17 @@ class Centre(NamedTuple):
         """(beta_S, b)."""
         return np.append(self.forced, self.intercept)
 
+    def places(self, columns: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """Where used columns are among these."""
+        place = np.zeros(len(self.free), np.int64)
+        place[self.used] = np.arange(len(self.used))
+        return place[columns]
+
     def below(
         self, subsets: Int[Array, "size batch"], lam: float, cutoff: float
     ) -> Bool[Array, "batch"]:
-        """Which subsets of the used columns keep a bound below the cutoff."""
-        place = np.zeros(len(self.free), np.int64)
-        place[self.used] = np.arange(len(self.used))
-        return self.at.value - costs(self.at, place[subsets], lam) < cutoff
+        """Which subsets of the used columns do not keep a bound that reaches the cutoff."""
+        return ~(self.at.value - costs(self.at, self.places(subsets), lam) >= cutoff)
 
 
 @dataclass
@@ -141,6 +147,7 @@ class Centres:
     columns of the nodes that follow, where they are known."""
 
     rows: Rows
+    compiled: Compiled = field(default_factory=Compiled)
     sizes: Sizes | None = None
     place: dict[tuple[tuple[float, ...], int], int] = field(default_factory=dict)
     nodes: dict[int, int] = field(default_factory=dict)
@@ -164,18 +171,30 @@ class Centres:
             cutoff: what bounds should reach.
         """
         sample, reach = Sample.drawn(offset, size), self._reach(size)
-        made = partial(self._made, forced, free, offset, reach)
-        share, best, left = self._climbed(SHARES, made, start, sample, cutoff)
+        made = partial(self.made, forced, free, offset, reach)
+        near = partial(self.about, forced, free, offset)
+        share, best, left = self._climbed(SHARES, made, near, start, sample, cutoff)
         if len(sample.pool) == len(free):
             return best, left
         number = self.nodes[size] = self.nodes.get(size, 0) + 1
 
         def farther(times: float, start: Array, used: Array) -> Centre:
-            return self._made(forced, free, offset, times, share, start, used)
+            return self.made(forced, free, offset, times, share, start, used)
 
         if number & (number - 1) == 0:  # 1, 2, 4, 8, ...
-            reach, best, left = self._climbed(REACHES, farther, best.fit, sample, cutoff)
+            reach, best, left = self._climbed(REACHES, farther, None, best.fit, sample, cutoff)
         return farther(reach, best.fit, np.arange(len(free))), left
+
+    def below(self, centre: Centre, supports: Int[Array, "m r"], cutoff: float) -> Bool[Array, "m"]:
+        """`Centre.below` for supports in rows, compiled where that is worth it."""
+        lam, at = self.rows.lam, centre.at
+        if not self.compiled.bounds(len(supports)):
+            return centre.below(supports.T, lam, cutoff)
+        from optprobe.engine.steps import below, step
+
+        left = np.empty(len(supports), np.bool_)
+        below(step(at, at.M.T, lam, cutoff), centre.places(supports), left)
+        return left
 
     def _reach(self, size: int) -> float:
         """The multiple of e that was best last."""
@@ -215,18 +234,21 @@ class Centres:
         offset = np.zeros(len(free))
         offset[columns] = mean[s:]
         start = np.append(mean[:s], theta[:, -1].mean())
-        sample = Sample(columns, few, np.full(len(few), len(left) / len(few)))
-        made = partial(self._made, forced, free, offset, self._reach(left.shape[1]))
-        share, best, still = self._climbed(FURTHER, made, start, sample, cutoff)
+        used = np.unique(left)
+        pool = used if len(used) <= STRONG + OTHERS else columns
+        sample = Sample(pool, few, np.full(len(few), len(left) / len(few)))
+        made = partial(self.made, forced, free, offset, self._reach(left.shape[1]))
+        about = partial(self.about, forced, free, offset)
+        share, best, still = self._climbed(FURTHER, made, about, start, sample, cutoff)
         if still.number > most:
             return None
-        used = np.unique(left)
-        return best if len(columns) == len(used) else made(share, best.fit, used)
+        return best if len(pool) == len(used) else made(share, best.fit, used)
 
     def _climbed(
         self,
         shares: tuple[float, ...],
         made: Callable[[float, Float64[Array, "s1"], Int[Array, "u"]], Centre],
+        near: Callable[[Centre, float], Centre] | None,
         start: Float64[Array, "s1"],
         sample: Sample,
         cutoff: float,
@@ -234,19 +256,25 @@ class Centres:
         """The share, or multiple of e, that leaves least of the sample, its centre over the pool,
         what it leaves.
 
-        `made` makes the centre of one of them from a first fit, over some of the free columns.
+        `made` makes the centre of one of them from a first fit, over some of the free columns;
+        `near` tells from one centre about what another would be, if that can be told.
         """
         size = sample.supports.shape[1]
 
-        def tried(place: int, start: Float64[Array, "s1"]) -> tuple[Centre, Sample]:
-            at = made(shares[place], start, sample.pool)
-            return at, sample.where(at.below(sample.supports.T, self.rows.lam, cutoff))
+        def kept(at: Centre) -> Sample:
+            return sample.where(self.below(at, sample.supports, cutoff))
 
         begun = place = self._place(shares, size)
-        best, left = tried(place, start)
+        best = made(shares[place], start, sample.pool)
+        left = kept(best)
         for step in (1, -1):
             while left.number > FEW and 0 <= place + step < len(shares):
-                at, fewer = tried(place + step, best.fit)
+                if near is not None:
+                    about = kept(near(best, shares[place + step]))
+                    if about.number >= left.number:
+                        break
+                at = made(shares[place + step], best.fit, sample.pool)
+                fewer = kept(at)
                 if fewer.number >= left.number:
                     break
                 best, left, place = at, fewer, place + step
@@ -255,7 +283,32 @@ class Centres:
         self.place[shares, size] = place
         return shares[place], best, left
 
-    def _made(
+    def about(
+        self,
+        forced: Float64[Array, "s n"],
+        free: Block,
+        offset: Float64[Array, "f"],
+        best: Centre,
+        share: float,
+    ) -> Centre:
+        """About what `made` makes of another share, to tell whether that is worth to be made.
+
+        D0 and v are those of a fit after two steps; M and K go with sum w omega, h and L stay.
+        """
+        rows, at = self.rows, best.at
+        fixed = (share * offset) @ free
+        theta = refit(forced, fixed, best.fit, rows, 2)
+        margin = rows.y * (fixed + theta[:-1] @ forced + theta[-1])
+        a = rows.loss.dual(margin)
+        u = rows.w * a * rows.y
+        value = float(rows.loss.conjugate(a) @ rows.w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
+        own = free if len(best.used) == len(free) else free[best.used]
+        mass = float(moves(rows.loss, a, best.reach).omega @ rows.w)
+        scale = mass / at.mass if mass > 0.0 < at.mass else 1.0
+        about = at._replace(value=value, v=own @ u, M=scale * at.M, K=scale * at.K)
+        return best._replace(at=about)
+
+    def made(
         self,
         forced: Float64[Array, "s n"],
         free: Block,
@@ -283,13 +336,14 @@ def refit(
     fixed: Float64[Array, "n"],
     start: Float64[Array, "s1"],
     rows: Rows,
+    steps: int = STEPS,
 ) -> Float64[Array, "s1"]:
     """Newton with halved steps from `start`; the intercept last."""
     block = np.concatenate([forced, np.ones((1, len(fixed)))]) * rows.y
     fixed = fixed * rows.y
     ridge = np.append(np.full(len(forced), rows.lam), 0.0)
     theta, base, best, step = start, start, np.inf, np.zeros_like(start)
-    for _ in range(STEPS):
+    for _ in range(steps):
         terms = rows.loss.terms(fixed + theta @ block)
         value = float(terms.value @ rows.w + 0.5 * (ridge * theta) @ theta)
         if value > best:

@@ -72,7 +72,7 @@ class Quadratic(NamedTuple):
     """What bounds every support of a node at one centre; names as above.
 
     `value` is D0 less a generous multiple of what the checker charges for rounding; `reach` is
-    L REACH / e, so that for every loss sum |d_j| reach_j may be REACH.
+    L REACH / e, so that for every loss sum |d_j| reach_j may be REACH; `mass` is sum w omega.
     """
 
     value: float
@@ -81,6 +81,7 @@ class Quadratic(NamedTuple):
     K: Float64[Array, "f f"]
     h: Float64[Array, "f"]
     reach: Float64[Array, "f"]
+    mass: float
 
 
 class Weightings(NamedTuple):
@@ -144,17 +145,18 @@ def quadratic(
     else:
         found = sums(forced, free, given, clip)
     value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
+    mass = float(weight.sum())
     # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
     # The residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
     longest, peak = sizes or sizes_of(free, forced)
     size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
-    worst = size * (size + reach * peak * weight.sum()) / rows.lam
+    worst = size * (size + reach * peak * mass) / rows.lam
     noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
     length = found.length * (REACH / reach)
     slip = reach * (found.residual[0] * peak + found.residual.max())
     noise += (len(forced) + MOST_ADDED) * slip * (2.0 * size + slip) / (2.0 * rows.lam)
     noise += 64.0 * reach * found.residual[0] * rows.size
-    return Quadratic(value - noise, found.v, found.M, found.K, found.h, length)
+    return Quadratic(value - noise, found.v, found.M, found.K, found.h, length, mass)
 
 
 def sums(

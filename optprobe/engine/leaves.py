@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import DualPoint
 from optprobe.engine.centres import Centre, Centres
+from optprobe.engine.compiled import Compiled
 from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, fitted_margin, newton_start
 from optprobe.engine.filter import MOST_ADDED, sizes_of, subsets
@@ -45,10 +46,6 @@ kept if it leaves no more than this share of them."""
 BEYOND = 4.0
 """Times what may be left: if a sample says that more is, the node is split without a look."""
 
-LOADING, SUPPORT, NUMBER = 0.3, 2.5e-7, 1e-8
-"""Seconds, about: to load the compiled loops; to bound a support by NumPy; for a number that a
-batch of fits reads. A search that would take less than the first goes without them."""
-
 MOST_BYTES = 2**31
 """Columns of a node in float64 past which it goes without the filter, which holds them several
 times over."""
@@ -78,21 +75,6 @@ class Filtered(NamedTuple):
     left: Int[Array, "m r"] | None
     hubs: Int[Array, "h"]
     margin: Float64[Array, "n"]
-
-
-@dataclass
-class Compiled:
-    """Whether a search does enough for its compiled loops to be worth their loading.
-
-    It goes by what the work is, not by the clock: the same search takes the same path.
-    """
-
-    seconds: float = 0.0
-
-    def worth(self, seconds: float) -> bool:
-        """Whether they are, with so much more to do."""
-        self.seconds += seconds
-        return self.seconds > LOADING
 
 
 def fit_leaf(
@@ -128,7 +110,7 @@ def fit_leaf(
         from optprobe.engine.device import pruning as on_device
 
         theta, dual = on_device.prune(block, inside, rows, at, cutoff)
-    elif logistic and compiled.worth(NUMBER * supports.size * len(rows.w)):
+    elif logistic and compiled.fits(supports.size, len(rows.w)):
         from optprobe.engine.pruning import prune
 
         theta, dual = prune(np.asarray(block), inside, rows, at, cutoff)
@@ -182,7 +164,7 @@ class Filter:
     _block: Block = field(init=False)
 
     def __post_init__(self) -> None:
-        self.centres = Centres(self.rows)
+        self.centres = Centres(self.rows, self.compiled)
         self._held, self._block = np.empty(0, np.int64), np.empty((0, len(self.rows.w)))
 
     @property
@@ -218,7 +200,6 @@ class Filter:
             return self._singles(chosen, members, theta, cutoff)
         block = self._held_columns(np.concatenate([chosen, members]))
         forced, free = np.asarray(block[: len(chosen)]), block[len(chosen) :]
-        lam = self.rows.lam
         first, sample = self.centres.centre(forced, free, theta, offset, size, cutoff)
         points = [_point(first, chosen, members)]
         self.sampled = sample.number
@@ -238,7 +219,7 @@ class Filter:
             centre = self.centres.centre_of(forced, free, left, last, cutoff, useful)
             if centre is None:
                 break
-            fewer = left[centre.below(left.T, lam, cutoff)]
+            fewer = left[self.centres.below(centre, left, cutoff)]
             if len(fewer) > useful:
                 break
             left, last = fewer, centre
@@ -270,7 +251,7 @@ class Filter:
             from optprobe.engine.device import pairs as on_device
 
             return on_device.above(*asked, self.device, self.tick)
-        if self.compiled.worth(SUPPORT * math.comb(f, size)):
+        if self.compiled.bounds(math.comb(f, size)):
             from optprobe.engine import pairs
 
             return pairs.above(*asked, self.tick)

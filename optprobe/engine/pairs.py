@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.engine.extending import every, extend, extend_last
-from optprobe.engine.filter import Quadratic, costs, elimination
+from optprobe.engine.filter import Quadratic, costs
 from optprobe.engine.leaves import Found
 from optprobe.engine.pair_costs import needed, pair_costs
-from optprobe.engine.steps import Step
+from optprobe.engine.steps import step
 from optprobe.matrix.standardise import slices
 from optprobe.threads import in_threads, nothing
 
@@ -157,9 +157,7 @@ class Loops:
     ) -> None:
         self.E, self.stop, self.tick = pair_costs(at, lam, size), stop, tick
         self.at, self.lam, self.cutoff = at, lam, cutoff
-        turned, diagonals = np.ascontiguousarray(at.M.T), (np.diag(at.M).copy(), np.diag(at.K) / 2)
-        lines = (*elimination(at, lam), at.v, at.h, at.reach, *diagonals)
-        self.step: Step = (at.M, turned, at.K, lines, at.value, lam, cutoff)
+        self.step = step(at, np.ascontiguousarray(at.M.T), lam, cutoff)
 
     def pairs(self, bar: float) -> Int[Array, "m 2"]:
         return np.argwhere(np.triu(bar < self.E, 1)).astype(np.int32)

@@ -9,12 +9,21 @@ import numba
 import numpy as np
 
 from optprobe.engine.damping import REACH
+from optprobe.engine.filter import Quadratic, elimination
 
 Array = np.ndarray
 
 Step = tuple[Array, Array, Array, tuple[Array, ...], float, float, float]
 """M, M', K, what `filter.elimination` makes, v, h, L and the diagonals of M and K / 2; D0, lam and
 the cutoff."""
+
+
+def step(at: Quadratic, turned: Array, lam: float, cutoff: float) -> Step:
+    """What the loops take of a quadratic; `turned` is M', as it is to lie in memory."""
+    diagonals = np.diag(at.M).copy(), np.diag(at.K) / 2
+    lines = (*elimination(at, lam), at.v, at.h, at.reach, *diagonals)
+    return at.M, turned, at.K, lines, at.value, lam, cutoff
+
 
 SINGLE = 7
 """Lines of `Step`, one number for every column."""
@@ -63,6 +72,15 @@ def own_cost(at, T, A, d, share):  # type: ignore
             bent += K[T[q], T[p]] * d[q]
         cost += rest * rest * (0.5 / lam) + d[p] * bent
     return cost
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def below(at, supports, left):  # type: ignore
+    """Fills `left`: which supports, one in every row, their own step does not prove out."""
+    value, cutoff, r = at[4], at[6], supports.shape[1]
+    A, d = np.empty((r, r)), np.empty(r)
+    for i in range(len(supports)):
+        left[i] = not value - own_cost(at, supports[i], A, d, 1.0) >= cutoff
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

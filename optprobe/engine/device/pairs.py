@@ -61,7 +61,8 @@ class Tensors:
         self.device, self.stop, self.tick = device, stop, tick
         self.value, self.lam, self.cutoff = at.value, lam, cutoff
         self.v, self.M, self.K, self.h, self.reach, self.pivot, self.target = (
-            torch.tensor(part, device=device) for part in (*at[1:], *elimination(at, lam))
+            torch.tensor(part, device=device)
+            for part in (at.v, at.M, at.K, at.h, at.reach, *elimination(at, lam))
         )
         self.turned = self.M.T.contiguous()
         self.E = self.pair_costs(size)
