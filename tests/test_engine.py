@@ -23,12 +23,14 @@ from optprobe.solver import solve, solve_path
 GAP = 2e-7
 
 
-def hard_problem(n: int = 400, d: int = 60, k: int = 5, lam: float = 1e-3) -> Problem:
+def hard_problem(
+    n: int = 400, d: int = 60, k: int = 5, lam: float = 1e-3, loss: str = "logistic"
+) -> Problem:
     """Correlated columns and a weak ridge: far from closed at the root."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, 6)) @ rng.standard_normal((6, d)) + rng.standard_normal((n, d))
     y = X[:, :8].sum(axis=1) + 3.0 * rng.standard_normal(n) > 0
-    return Problem.of(X, y, k=k, lam=lam)
+    return Problem.of(X, y, k=k, lam=lam, loss=loss)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -254,9 +256,10 @@ def test_threads_change_nothing_but_the_time(method: Method) -> None:
     assert results[0].nodes == results[1].nodes
 
 
-def test_a_start_is_begun_from(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_a_start_is_begun_from(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With greedy and the swaps of no use, the incumbent before any node is the start's."""
-    problem = hard_problem(n=100, d=12, k=3)
+    problem = hard_problem(n=100, d=12, k=3, loss=loss)
     best = solve(problem).support
     worst = Incumbent(np.array([0, 1, 2]), np.zeros(3), 0.0, 1e3)
     monkeypatch.setattr(incumbent, "greedy", lambda *_: worst)
@@ -266,6 +269,27 @@ def test_a_start_is_begun_from(monkeypatch: pytest.MonkeyPatch) -> None:
     led = solve(problem, start=[best], limits=Limits(nodes=0), check=False)
     assert led.support.tolist() == best.tolist()
     assert led.objective < blind.objective
+
+
+def test_the_hinge_is_helped_once_when_its_search_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the heuristics answer, a support of columns that are proven out is not taken."""
+    problem = hard_problem(n=100, d=16, k=3, loss="hinge")
+    best = solve(problem)
+    asked: list[int] = []
+
+    def helped(*given: object) -> Incumbent:
+        asked.append(len(asked))
+        return Incumbent(np.array([0, 1, 15]), np.zeros(3), 0.0, 0.0)
+
+    monkeypatch.setattr(native, "first_incumbent", helped)
+    assert solve(problem).objective == best.objective
+    assert not asked
+    monkeypatch.setattr(tree, "PATIENCE", 1)
+    found = solve(problem)
+    assert asked == [0]
+    assert found.objective == best.objective
 
 
 def test_a_start_outside_the_columns_is_refused() -> None:

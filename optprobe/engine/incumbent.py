@@ -41,10 +41,13 @@ def selected(
     known: Sequence[Int[Array, "s"]],
     stop: Callable[[], bool],
 ) -> Incumbent:
-    """Forward selection from the last known support of fewer than k columns, if there is one."""
+    """Forward selection from the last known support of fewer than k columns, if there is one; a
+    known support of k columns, if that is better."""
     most = min(k, len(usable))
     start = next((support for support in reversed(known) if len(support) < most), None)
-    return _fitted(matrix, rows, greedy(matrix, _near(rows), k, usable, stop, start))
+    found = [_fitted(matrix, rows, greedy(matrix, _near(rows), k, usable, stop, start))]
+    found += [_fit(matrix, rows, support) for support in known if len(support) == k]
+    return min(found, key=_objective)
 
 
 def first_incumbent(

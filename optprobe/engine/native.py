@@ -135,6 +135,16 @@ def _run(
     exact = local.columns
     if local.roundoff > DOUBLE:
         exact = partial(_source_columns, problem, numbers[inside])
+
+    def improved(found: Incumbent) -> Incumbent:
+        start = replace(found, support=inside[found.support])
+        known = [place[support] for support in warm.supports]
+        best = first_incumbent(matrix, rows, problem.k, alive, known, start, stop)
+        if not np.isin(best.support, inside).all():
+            return found  # within the gap of it: of columns that are proven out
+        best = _exact(problem, matrix, numbers, best)
+        return replace(best, support=np.searchsorted(inside, best.support))
+
     search = Search(
         matrix=local,
         exact=exact,
@@ -143,6 +153,7 @@ def _run(
         columns=numbers[inside],
         proof=proof,
         incumbent=replace(incumbent, support=np.searchsorted(inside, incumbent.support)),
+        improved=None if np.isfinite(rows.loss.lipschitz) else improved,
         limits=limits,
         margin=_margin(problem, local.roundoff, upper),
         fit_margin=_margin(problem, DOUBLE, upper),
@@ -194,8 +205,8 @@ def _root(
     """The first incumbent, the root's relaxation and the cutoff that closes the gap.
 
     The relaxation of a smooth loss is cheap, and where it rounds to its own value no heuristic is
-    needed: it comes first. The hinge's is not, and waits for a cutoff. Other heuristics see only
-    the columns that it leaves.
+    needed: it comes first, and other heuristics see only the columns that it leaves. The hinge's is
+    not, and waits for a cutoff; its search asks for other heuristics when they are due.
     """
     rows, k, hints = problem.rows, problem.k, warm.points
     start = _spread(hints[-1:], place, len(numbers), stored_as(rows.loss))
@@ -213,16 +224,15 @@ def _root(
     if np.isfinite(rows.loss.lipschitz):
         relaxed = relax_root(np.inf)
         incumbent = rounded(matrix, rows, k, positions, relaxed)
+        if not _closed(incumbent, relaxed, gap):
+            cutoff = incumbent.objective + _margin(problem, matrix.roundoff, incumbent.objective)
+            left = screen(DualPoints(relaxed.value, relaxed.gain), k, free, cutoff)
+            positions = np.flatnonzero(left.forced | left.free)
+            incumbent = first_incumbent(matrix, rows, k, positions, known, incumbent, stop)
     else:
         incumbent = selected(matrix, rows, k, positions, known, stop)
         relaxed = relax_root(_cutoff(problem, matrix, incumbent, gap))
-    if not _closed(incumbent, relaxed, gap):
-        cutoff = incumbent.objective + _margin(problem, matrix.roundoff, incumbent.objective)
-        left = screen(DualPoints(relaxed.value, relaxed.gain), k, free, cutoff)
-        positions = np.flatnonzero(left.forced | left.free)
-        incumbent = first_incumbent(matrix, rows, k, positions, known, incumbent, stop)
-    if matrix.roundoff > DOUBLE or not incumbent.exact:
-        incumbent = _refitted(problem, numbers, incumbent)
+    incumbent = _exact(problem, matrix, numbers, incumbent)
     return incumbent, relaxed, _cutoff(problem, matrix, incumbent, gap)
 
 
@@ -265,8 +275,12 @@ def _source_columns(
     return problem.data.columns(numbers[positions], problem.data.train)
 
 
-def _refitted(problem: Problem, numbers: Int[Array, "d"], found: Incumbent) -> Incumbent:
-    """The same support, its objective from the source columns in float64."""
+def _exact(
+    problem: Problem, matrix: DesignMatrix, numbers: Int[Array, "d"], found: Incumbent
+) -> Incumbent:
+    """The same support, its objective from the source columns in float64 and fitted exactly."""
+    if found.exact and matrix.roundoff <= DOUBLE:
+        return found
     columns = problem.data.columns(numbers[found.support], problem.data.train)
     start = np.append(found.beta, found.intercept)
     fits = fit_support(columns, problem.rows, start)

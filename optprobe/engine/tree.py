@@ -57,6 +57,9 @@ they add would take more memory than that."""
 FIT_SINGLES = 128
 """The same where they share no free column, and no Gram matrix pays."""
 
+PATIENCE = 64
+"""Nodes after which a search whose relaxations have not rounded to the optimum is helped."""
+
 COARSE = 1e-3
 """Relative gap of the fits of rounded relaxations that tell which of them are fitted exactly."""
 
@@ -70,6 +73,8 @@ class Search:
         margin: what float rounding may cost a node's bound; the final lower bound is reduced by
             it, and by `fit_margin` where it comes from a fit.
         incumbent: the best support so far, in positions of `matrix`.
+        improved: heuristics for a better one, asked once after `PATIENCE` nodes; None if they have
+            been already.
         fit_floor: smallest dual value among the fits that the proof lists.
         dive: the open node that is taken next whatever its bound.
         working: nodes that are being resolved.
@@ -84,6 +89,7 @@ class Search:
     columns: Int[Array, "d"]
     proof: Proof
     incumbent: Incumbent
+    improved: Callable[[Incumbent], Incumbent] | None
     limits: Limits
     margin: float
     fit_margin: float
@@ -144,6 +150,9 @@ class Search:
             limit = self.limit_reached()
             if limit is not None:
                 return limit
+            if self.improved is not None and self.nodes >= PATIENCE:
+                self.offer(self.improved(self.incumbent))
+                self.improved = None
             self.step(self.next_batch())
         return None
 
