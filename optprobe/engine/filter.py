@@ -114,6 +114,35 @@ class Sizes(NamedTuple):
     peak: float
 
 
+class Around(NamedTuple):
+    """What every quadratic of one centre shares: D0 before any allowance, e, the weights of the
+    rows in sums, sum w omega, and kappa."""
+
+    value: float
+    reach: float
+    given: Weightings
+    mass: float
+    clip: float
+
+
+def around(
+    forced: Float64[Array, "s n"],
+    margin: Float64[Array, "n"],
+    rows: Rows,
+    reach: float | None = None,
+) -> Around:
+    """The centre with these margins; arguments as for `quadratic`."""
+    w, y = rows.w, rows.y
+    clip, usual = limits(rows)
+    reach = usual if reach is None else reach
+    a = repair_intercept(rows.loss.dual(margin)[None], y, w, rows.loss)[0]
+    omega, bend, slope = moves(rows.loss, a, reach)
+    weight, u = w * omega, w * a * y
+    given = Weightings(u, weight, w * bend, weight * y * slope)
+    value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
+    return Around(value, reach, given, float(weight.sum()), clip)
+
+
 def quadratic(
     forced: Float64[Array, "s n"],
     free: Block,
@@ -131,32 +160,41 @@ def quadratic(
         reach: e, by default that of `damping.limits`.
         sizes: of these columns and perhaps others, where they are known.
     """
-    w, y = rows.w, rows.y
-    clip, usual = limits(rows)
-    reach = usual if reach is None else reach
-    a = repair_intercept(rows.loss.dual(margin)[None], y, w, rows.loss)[0]
-    omega, bend, slope = moves(rows.loss, a, reach)
-    weight, u = w * omega, w * a * y
-    given = Weightings(u, weight, w * bend, weight * y * slope)
+    at = around(forced, margin, rows, reach)
+    return quadratic_of(at, forced, free, rows, sizes or sizes_of(free, forced))
+
+
+def quadratic_of(
+    at: Around, forced: Float64[Array, "s n"], free: Block, rows: Rows, sizes: Sizes
+) -> Quadratic:
+    """The quadratic of a centre over some free columns."""
     if isinstance(free, Resident):
         from optprobe.engine.device import sums as on_device
 
-        found = on_device.sums(forced, free, given, clip)
+        found = on_device.sums(forced, free, at.given, at.clip)
     else:
-        found = sums(forced, free, given, clip)
-    value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
-    mass = float(weight.sum())
-    # Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow.
-    # The residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
-    longest, peak = sizes or sizes_of(free, forced)
+        found = sums(forced, free, at.given, at.clip)
+    length = found.length * (REACH / at.reach)
+    noise = allowance(at, len(forced), rows, sizes, found.residual)
+    return Quadratic(at.value - noise, found.v, found.M, found.K, found.h, length, at.mass)
+
+
+def allowance(
+    at: Around, forced: int, rows: Rows, sizes: Sizes, residual: Float64[Array, "s1"]
+) -> float:
+    """What D0 is charged for, beside so many forced columns.
+
+    Each |x_j . u - M_T d| is at most `size`, computed to n u of it; squares over 2 lam follow. The
+    residual of the intercept condition, n u e sum w omega at most, moves it by `peak` times.
+    """
+    reach, u, weight = at.reach, at.given.push, at.given.move
+    longest, peak = sizes
     size = longest * (np.linalg.norm(u) + reach * np.linalg.norm(weight))
-    worst = size * (size + reach * peak * mass) / rows.lam
-    noise = (len(w) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
-    length = found.length * (REACH / reach)
-    slip = reach * (found.residual[0] * peak + found.residual.max())
-    noise += (len(forced) + MOST_ADDED) * slip * (2.0 * size + slip) / (2.0 * rows.lam)
-    noise += 64.0 * reach * found.residual[0] * rows.size
-    return Quadratic(value - noise, found.v, found.M, found.K, found.h, length, mass)
+    worst = size * (size + reach * peak * at.mass) / rows.lam
+    noise = (len(u) + 100) * 2.0**-53 * (8.0 * worst + 100.0 * rows.spread * rows.size)
+    slip = reach * (residual[0] * peak + residual.max())
+    noise += (forced + MOST_ADDED) * slip * (2.0 * size + slip) / (2.0 * rows.lam)
+    return float(noise + 64.0 * reach * residual[0] * rows.size)
 
 
 def sums(

@@ -9,13 +9,14 @@ from jaxtyping import Float, Float64, Int
 
 from optprobe.matrix.source import RowSource
 from optprobe.matrix.standardise import Standardisation, row_slices, slices
+from optprobe.threads import in_threads
 
 Array = np.ndarray
 
 DOUBLE_BYTES = 2**27
 """Z up to this size is held in float64; past it in float32 (the decisions stay in float64)."""
 
-TRANSPOSED_BYTES = 2**19
+TRANSPOSED_BYTES = 2**20
 """Size in float64 of a block of rows that is transposed, small enough to stay in a cache."""
 
 
@@ -33,8 +34,16 @@ class DenseMatrix:
         n, d = len(train), X.shape[1]
         dtype = np.float64 if 8 * n * d <= DOUBLE_BYTES else np.float32
         transposed = np.empty((d, n), dtype)
-        for part in slices(n, max(1, TRANSPOSED_BYTES // (8 * max(1, d)))):
+
+        def work(part: slice) -> None:
             transposed[:, part] = by.apply(X[train[part]]).T
+
+        parts = list(slices(n, max(1, TRANSPOSED_BYTES // (8 * max(1, d)))))
+        if isinstance(X, np.ndarray):
+            in_threads(work, parts)
+        else:  # a store reads with threads of its own
+            for part in parts:
+                work(part)
         transposed[by.constant] = 0.0
         return cls(transposed)
 
