@@ -84,16 +84,34 @@ class _Direction(NamedTuple):
     nu: float
 
 
-class _Node(NamedTuple):
-    """What stays on the way: signed columns, also in float32; which of them share `remaining`;
-    lam where they do not, 0 for the intercept."""
+@dataclass
+class _Node:
+    """What stays on the way: signed columns, and their rows in float32 until that is too rough;
+    which of them share `remaining`, and where these are; lam where they do not, 0 for the
+    intercept."""
 
     block: Array
-    single: Array
+    single: Array | None
     rows: Rows
     shared: Array
+    at: Array
     remaining: int
     ridge: Array
+
+    def gram(self, weight: Array) -> Array:
+        """sum_i weight_i x_i x_i^T, in float32 while its rounding is far below the ridge.
+
+        Of one matrix and itself: half the work.
+        """
+        root = np.sqrt(weight)
+        if self.single is not None:
+            scaled = self.single * root.astype(np.float32)[:, None]
+            gram = (scaled.T @ scaled).astype(np.float64)
+            if np.finfo(np.float32).eps * float(gram.diagonal().max()) <= SINGLE * self.rows.lam:
+                return gram
+            self.single = None  # rows near the kink weigh more and more
+        scaled = self.block * root
+        return scaled @ scaled.T
 
 
 @dataclass
@@ -154,8 +172,7 @@ class _Iterate:
 
 def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
     """Newton's direction to the path's point at mu and t, reduced to (beta, b)."""
-    block, w, lam = node.block, node.rows.w, node.rows.lam
-    at = np.flatnonzero(node.shared)
+    block, w, lam, at = node.block, node.rows.w, node.rows.lam, node.at
     beta, z = it.theta[at], it.z
     row = 1.0 / (it.above / it.a + it.below / (1.0 - it.a))
     slope = -lam * beta / z**2  # d2 / d beta d z of the penalty
@@ -164,12 +181,13 @@ def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
     stiff = it.nu / it.room
     soft = 1.0 + stiff * float(give.sum())
     curvature = row * w
-    hessian = _gram(block, node.single, curvature, lam)
+    hessian = node.gram(curvature)
     schur = node.ridge.copy()  # lam / z - slope^2 give, without the cancellation
     schur[at] = lam / z * barrier * give
-    hessian[np.diag_indices_from(hessian)] += schur + 1e-14
-    tilt = slope * give
-    hessian[np.ix_(at, at)] += (stiff / soft) * np.outer(tilt, tilt)
+    hessian.flat[:: len(hessian) + 1] += schur + 1e-14
+    tilt = np.zeros(len(hessian))
+    tilt[at] = slope * give
+    hessian += np.outer((stiff / soft) * tilt, tilt)
 
     residual = 1.0 - it.margin + mu / it.a - mu / (1.0 - it.a)
     push = 0.5 * lam * (beta / z) ** 2 - t / it.room - t / (1.0 - z) + t / z
@@ -177,7 +195,7 @@ def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
     quadratic[at] = lam / z
     right = block @ (curvature * residual + w * it.a) - quadratic * it.theta
     mean = float(give @ push) / soft
-    right[at] -= tilt * (push - stiff * mean)
+    right[at] -= tilt[at] * (push - stiff * mean)
     theta = np.linalg.solve(hessian, right)
     margin = theta @ block
     a = row * (residual - margin)
@@ -195,15 +213,6 @@ def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
         (t - it.upper * (1.0 - z - dz)) / (1.0 - z),
         (t - it.nu * (it.room - total)) / it.room,
     )
-
-
-def _gram(block: Array, single: Array, weight: Array, lam: float) -> Array:
-    """sum_i weight_i x_i x_i^T, in float32 where its rounding is far below the ridge."""
-    scaled = single * np.sqrt(weight).astype(np.float32)
-    gram = (scaled @ scaled.T).astype(np.float64)  # of one matrix: half the work
-    if np.finfo(np.float32).eps * float(gram.diagonal().max()) > SINGLE * lam:
-        return (block * weight) @ block.T
-    return gram
 
 
 def follow(
@@ -227,7 +236,8 @@ def follow(
     """
     # A direction need not be exact, its right-hand side is.
     ridge = np.append(np.where(forced, rows.lam, 0.0), 0.0)
-    node = _Node(block, block.astype(np.float32), rows, ~forced, remaining, ridge)
+    single = np.ascontiguousarray(block.T, np.float32)
+    node = _Node(block, single, rows, ~forced, np.flatnonzero(~forced), remaining, ridge)
     it = _first(node, theta)
     best = Centre(theta, START_MU, np.inf, -np.inf)
     centring = idle = 0
