@@ -26,6 +26,8 @@ import numpy as np
 from optprobe.bench.worker import COMPILED
 from optprobe.bounds import BranchBounds, branch_bounds
 from optprobe.engine import centres, compiled, leaves, native, tree
+from optprobe.engine.centres import Centre, Centres
+from optprobe.engine.damping import limits
 from optprobe.files import read
 from optprobe.machine import in_words, machine
 from optprobe.prefilter import Screened, screen
@@ -101,11 +103,21 @@ def whole_fits(
     return leaves.fit_leaf(exact, rows, chosen, supports, np.inf, worth, near)
 
 
+def made_at_once(
+    maker: Centres, forced: Any, free: Any, offset: Any, best: Centre, share: float
+) -> Centre:
+    """The centre of the next share itself, instead of what it would be about."""
+    times = best.reach / limits(maker.rows).reach
+    return maker.made(forced, free, offset, times, share, best.fit, best.used)
+
+
 PARTS: dict[str, Callable[[], list[Replacement]]] = {
     "everything on": list,
     "no filter": lambda: [(leaves.Filter, "takes", never)],
     "centres with t = 0 only": lambda: [(centres, "SHARES", (0.0,))],
     "centres with t = 0.3 only": lambda: [(centres, "SHARES", (0.3,))],
+    "centres of one reach": lambda: [(centres, "REACHES", (1.0, 1.0))],
+    "every share's centre made": lambda: [(Centres, "about", made_at_once)],
     "no look at a sample": lambda: [(leaves, "BEYOND", np.inf)],
     "further centres at the mean": lambda: [(centres, "FURTHER", (1.0,))],
     "one centre only": lambda: [(leaves, "CENTRES", 1)],
