@@ -109,7 +109,7 @@ class _Node:
             gram = (scaled.T @ scaled).astype(np.float64)
             if np.finfo(np.float32).eps * float(gram.diagonal().max()) <= SINGLE * self.rows.lam:
                 return gram
-            self.single = None  # rows near the kink weigh more and more
+            self.single = None  # for good: rows near the kink weigh more and more
         scaled = self.block * root
         return scaled @ scaled.T
 
@@ -234,8 +234,8 @@ def follow(
             cannot, and need not be tight.
         floor: mu at which it is left in any case.
     """
-    # A direction need not be exact, its right-hand side is.
     ridge = np.append(np.where(forced, rows.lam, 0.0), 0.0)
+    # A direction need not be exact, its right-hand side is.
     single = np.ascontiguousarray(block.T, np.float32)
     node = _Node(block, single, rows, ~forced, np.flatnonzero(~forced), remaining, ridge)
     it = _first(node, theta)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +66,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return answered
 
 
+PYTHON = sys.executable
+
+
+def script(folder: Path, line: str) -> str:
+    """A program that runs in place of Python."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def spoilt(honest: Certificate) -> Certificate:
+    """Its fits bound nothing."""
+    intercept = honest.arrays["fit_intercept"] + 60.0
+    return replace(honest, arrays=honest.arrays | {"fit_intercept": intercept})
+
+
 def same(one: Verdict, other: Verdict) -> bool:
     return replace(one, seconds=0.0) == replace(other, seconds=0.0)
 
@@ -78,7 +97,7 @@ def test_processes_answer_what_one_would(
     assert all(asked)
 
 
-@pytest.mark.parametrize("program", ["/no/such/python", "/bin/true", "/bin/echo"])
+@pytest.mark.parametrize("program", ["", "/no/such/python", "/bin/true", "/bin/echo"])
 def test_leaves_of_a_process_that_does_not_answer_are_checked_here(
     program: str,
     proof: tuple[Certificate, np.ndarray, np.ndarray],
@@ -89,6 +108,39 @@ def test_leaves_of_a_process_that_does_not_answer_are_checked_here(
     monkeypatch.setattr(sys, "executable", program)
     assert same(verify(*proof), alone)
     assert not any(asked)
+
+
+JUNK = ("junk", "{}", "null", '{"number": -1, "fitted": 0, "screened": 0}')
+
+
+@pytest.mark.parametrize("said", JUNK)
+def test_a_process_that_says_something_else_is_not_asked_again(
+    said: str,
+    proof: tuple[Certificate, np.ndarray, np.ndarray],
+    alone: Verdict,
+    asked: list[bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its answers would be taken for those about other leaves, and the last never be read."""
+    honest, X, y = proof
+    monkeypatch.setattr(sys, "executable", script(tmp_path, f"echo '{said}'; exec {PYTHON} \"$@\""))
+    assert same(verify(honest, X, y), alone)
+    assert not any(asked)
+    assert not verify(spoilt(honest), X, y).valid
+
+
+def test_a_process_that_ends_is_not_missed(
+    proof: tuple[Certificate, np.ndarray, np.ndarray],
+    alone: Verdict,
+    asked: list[bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", script(tmp_path, f'head -n 1 | {PYTHON} "$@"'))
+    assert same(verify(*proof), alone)
+    assert any(asked)
+    assert not all(asked)
 
 
 def test_leaves_are_checked_here_where_there_is_no_room_for_files(
@@ -108,12 +160,10 @@ def test_a_leaf_without_a_fit_is_refused_for_the_same_reason(
 ) -> None:
     honest, X, y = proof
     assert alone.fitted > 0
-    intercept = honest.arrays["fit_intercept"] + 60.0
-    spoilt = replace(honest, arrays=honest.arrays | {"fit_intercept": intercept})
-    verdict = verify(spoilt, X, y)
+    verdict = verify(spoilt(honest), X, y)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "LEAST", 10**9)
-        expected = verify(spoilt, X, y)
+        expected = verify(spoilt(honest), X, y)
     assert not verdict.valid
     assert verdict.reason == expected.reason
 
@@ -137,22 +187,32 @@ def test_the_first_fault_of_the_walk_is_the_one_that_is_told() -> None:
         last.result()
 
 
+@pytest.mark.parametrize("given_up", [False, True])
 def test_nothing_is_left_behind(
+    given_up: bool,
     proof: tuple[Certificate, np.ndarray, np.ndarray],
     alone: Verdict,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begun: list[processes.Process] = []
-    begin = processes.Process.__init__
+    begun: list[Any] = []
+    begin = subprocess.Popen
 
-    def watched(self: processes.Process, folder: Path) -> None:
-        begin(self, folder)
-        begun.append(self)
+    def watched(*arguments: Any, **named: Any) -> Any:
+        begun.append(begin(*arguments, **named))
+        return begun[-1]
 
-    monkeypatch.setattr(processes.Process, "__init__", watched)
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", watched)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert same(verify(*proof), alone)
+    if given_up:
+        monkeypatch.setattr(processes.Process, "ask", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            verify(*proof)
+    else:
+        assert same(verify(*proof), alone)
     assert len(begun) == 2
-    assert all(process.code is not None for process in begun)
+    assert all(popen.poll() is not None for popen in begun)
     assert not list(tmp_path.iterdir())

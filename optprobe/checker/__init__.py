@@ -92,6 +92,9 @@ def verify(
 ) -> Verdict:
     """Check a certificate against the data.
 
+    Many filtered leaves are checked in processes of their own (`processes`): one for each processor
+    of this one, at most eight and as many as OMP_NUM_THREADS says, in 4 GB altogether.
+
     Args:
         certificate: the certificate or the path of its file.
         X: rows x d activations as passed to `Problem.of`: the same type, shape and bytes;

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optprobe.certificate import Kind
+from optprobe.certificate import ARRAYS, Kind
 from optprobe.checker.form import RefusedError
 from optprobe.checker.leaves import Covered, Node, Tree, check_filtered
 from optprobe.checker.side_by_side import processors
@@ -52,6 +52,9 @@ PACKAGES = Path(__file__).parents[2]
 
 ALONE = {
     "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**26),
 }
@@ -87,7 +90,7 @@ def _number(columns: Columns, certificate: Certificate) -> int:
     leaves = int(np.count_nonzero(arrays["node_kind"] == Kind.FILTERED))
     if not columns.held or leaves * p < LEAST:
         return 1
-    each = 8 * p * (columns.n + SQUARES * p) + sum(array.nbytes for array in arrays.values())
+    each = 8 * p * (2 * columns.n + SQUARES * p) + sum(array.nbytes for array in arrays.values())
     return min(leaves, processors(), MOST, MOST_BYTES // each)
 
 
@@ -101,7 +104,7 @@ class Processes:
         with ExitStack() as stack:
             self._threads = stack.enter_context(ThreadPoolExecutor(number))
             folder = None
-            with suppress(OSError):  # no room for files: nothing answers
+            with suppress(OSError, TypeError, RecursionError):  # no room, no JSON: nothing answers
                 folder = _given(stack, columns, rows, certificate)
             for _ in range(number):
                 process = Process(folder)
@@ -131,7 +134,10 @@ class Processes:
         process = self._idle.get()
         try:
             answer = process.ask(node)
-            return check_filtered(node, self._tree) if answer is None else answer
+            if answer is not None:
+                return answer
+            with np.errstate(all="ignore"):  # a thread does not inherit it
+                return check_filtered(node, self._tree)
         finally:
             self._idle.put(process)
 
@@ -140,10 +146,10 @@ class Process:
     """One that reads a folder and answers, as long as it can; never without a folder."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._popen: subprocess.Popen[str] | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
         self._ended = False
-        if folder is None:
-            return
+        if folder is None or not sys.executable or getattr(sys, "frozen", False):
+            return  # in another program, that is what would be started
         paths = [str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
         with suppress(OSError):
             self._popen = subprocess.Popen(
@@ -151,40 +157,50 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                text=True,
                 env={**os.environ, **ALONE, "PYTHONPATH": os.pathsep.join(paths)},
             )
 
     def ask(self, node: Node) -> Covered | None:
-        """What a leaf covers; None if there is no answer.
+        """What a leaf covers; None if there is no answer, and from then on there is none.
 
         Raises:
             RefusedError: the leaf fails, or the check was given up.
         """
         question = {**node._asdict(), "free": node.free.tolist()}
-        answer: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            if self._popen is not None and self._popen.stdin and self._popen.stdout:
-                self._popen.stdin.write(json.dumps(question) + "\n")
-                self._popen.stdin.flush()
-                answer = json.loads(self._popen.stdout.readline())
-        if "refused" in answer:
-            raise RefusedError(answer["refused"])
-        if self._ended:
-            raise RefusedError("the check was given up")
-        return Covered(**answer) if answer else None
+        answer = self._exchanged(json.dumps(question).encode() + b"\n")
+        match answer:
+            case {"number": node.number, "fitted": int(fitted), "screened": int(screened)}:
+                return Covered(fitted, screened)
+            case {"number": node.number, "refused": str(reason)}:
+                raise RefusedError(reason)
+            case _ if self._ended:
+                raise RefusedError("the check was given up")
+            case _:  # what it says next could be about any leaf
+                self._stop()
+                return None
 
-    @property
-    def code(self) -> int | None:
-        """Of its exit; None while it runs."""
-        return 0 if self._popen is None else self._popen.poll()
+    def _exchanged(self, line: bytes) -> object:
+        """What it answers to a line; None if nothing that can be read."""
+        popen = self._popen
+        if popen is None or popen.stdin is None or popen.stdout is None:
+            return None
+        try:
+            popen.stdin.write(line)
+            popen.stdin.flush()
+            return json.loads(popen.stdout.readline())
+        except (OSError, ValueError):
+            return None
+
+    def _stop(self) -> None:
+        popen, self._popen = self._popen, None
+        if popen is not None:
+            popen.kill()
+            popen.communicate()
 
     def end(self) -> None:
         """Whatever it is at."""
         self._ended = True
-        if self._popen is not None:
-            self._popen.kill()
-            self._popen.communicate()
+        self._stop()
 
 
 def _given(stack: ExitStack, columns: Columns, rows: Rows, certificate: Certificate) -> Path:
@@ -192,7 +208,7 @@ def _given(stack: ExitStack, columns: Columns, rows: Rows, certificate: Certific
     held = tempfile.TemporaryDirectory(prefix="optprobe-", ignore_cleanup_errors=True)
     folder = Path(stack.enter_context(held))
     header = np.frombuffer(json.dumps(certificate.header).encode(), np.uint8)
-    content: dict[str, Any] = {"header": header, **certificate.arrays}
-    np.savez(folder / PROOF, **content)
+    content: dict[str, Any] = {name: certificate.arrays[name] for name in ARRAYS}
+    np.savez(folder / PROOF, header=header, **content)
     np.savez(folder / DATA, Z=columns.every(), w=rows.w, y=rows.y, positives=rows.positives)
     return folder

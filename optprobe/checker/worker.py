@@ -46,9 +46,9 @@ def answer(question: dict[str, Any], tree: Tree) -> dict[str, Any]:
     free = np.array(question["free"], np.int64)
     node = Node(question["number"], tuple(question["forced"]), free, question["remaining"])
     try:
-        return check_filtered(node, tree)._asdict()
+        return {"number": node.number, **check_filtered(node, tree)._asdict()}
     except RefusedError as fault:
-        return {"refused": str(fault)}
+        return {"number": node.number, "refused": str(fault)}
 
 
 def main() -> None:

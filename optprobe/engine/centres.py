@@ -193,7 +193,8 @@ class Centres:
         from optprobe.engine.steps import below, step
 
         left = np.empty(len(supports), np.bool_)
-        below(step(at, at.M.T, lam, cutoff), centre.places(supports), left)
+        places = np.ascontiguousarray(centre.places(supports))
+        below(step(at, np.ascontiguousarray(at.M.T), lam, cutoff), places, left)
         return left
 
     def _reach(self, size: int) -> float:
@@ -293,7 +294,7 @@ class Centres:
     ) -> Centre:
         """About what `made` makes of another share, to tell whether that is worth to be made.
 
-        D0 and v are those of a fit after two steps; M and K go with sum w omega, h and L stay.
+        D0 and v are those of a fit after one step; M and K go with sum w omega, h and L stay.
         """
         rows, at = self.rows, best.at
         fixed = (share * offset) @ free
@@ -338,18 +339,20 @@ def refit(
     rows: Rows,
     steps: int = STEPS,
 ) -> Float64[Array, "s1"]:
-    """Newton with halved steps from `start`; the intercept last."""
+    """Newton with halved steps from `start`, at most so many points seen; the intercept last."""
     block = np.concatenate([forced, np.ones((1, len(fixed)))]) * rows.y
     fixed = fixed * rows.y
     ridge = np.append(np.full(len(forced), rows.lam), 0.0)
     theta, base, best, step = start, start, np.inf, np.zeros_like(start)
-    for _ in range(steps):
+    for turn in range(steps):
         terms = rows.loss.terms(fixed + theta @ block)
         value = float(terms.value @ rows.w + 0.5 * (ridge * theta) @ theta)
         if value > best:
             step = 0.5 * step
         else:
             base, best = theta, value
+            if turn == steps - 1:
+                break
             gradient = ridge * theta - block @ (terms.dual * rows.w)
             hessian = (block * (terms.curvature * rows.w)) @ block.T
             step = -np.linalg.solve(hessian + np.diag(ridge + 1e-12), gradient)

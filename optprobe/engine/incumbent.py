@@ -1,4 +1,4 @@
-"""The first incumbent of the native engine."""
+"""Incumbents of the native engine: before its search and, for the hinge, in one that takes long."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def first_incumbent(
     known supports of size k or k - 1 that the start does not have, to these any column added (the
     swaps exchange it for the best one).
 
-    The hinge is rounded off until the support is chosen; its start is a greedy one (`selected`).
+    The hinge is rounded off until the support is chosen; its start, `selected` or what the search
+    has found since, is greedy or better.
 
     Args:
         matrix: standardised columns; where the search is about few of them, it works on a copy.

@@ -2,8 +2,8 @@
 
 That fit is a centre for all of them (`filter`), and of the sums around it the supports need no
 product of two free columns: these are taken a few at a time, and no array holds them all. The step
-of one column is the best one, so that no step at all bounds it by less, D0 - v_j^2 / (2 lam): two
-in three are proven out by that, before their sums are taken.
+of one column is the best one, so that it bounds no less than no step at all, D0 - v_j^2 / (2 lam):
+beside no forced column two in three are proven out by that, before their sums are taken.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ FETCHED = 16
 """Times as many are fetched together."""
 
 RESERVE = 1e-6
-"""Of D0: what columns without a step are charged more, for no residual is at hand."""
+"""Of what an entropy may be: what columns without a step are charged more, whose residual of the
+intercept condition is not at hand."""
 
 
 class Singles(NamedTuple):
@@ -84,13 +85,14 @@ def singles(
     beta = theta[:-1].astype(np.float32).astype(np.float64)
     margin = rows.y * (beta @ forced + theta[-1])
 
-    at, exact = around(forced, margin, rows, reach), np.zeros(len(chosen) + 1)
+    at = around(forced, margin, rows, reach)
 
     def left(few: Block) -> Bool[Array, "m"]:
-        sizes = sizes_of(few, forced)
-        unmoved = at.value - allowance(at, len(chosen), rows, sizes, exact)
-        unmoved -= RESERVE * abs(at.value)
-        kept = np.flatnonzero(~(unmoved - (few @ at.given.push) ** 2 / (2 * rows.lam) >= cutoff))
+        sizes, kept = sizes_of(few, forced), np.arange(len(few))
+        if not len(chosen):  # no residual but that of rounding
+            charged = allowance(at, 0, rows, sizes, np.zeros(1)) + RESERVE * rows.spread * rows.size
+            gain = (few @ at.given.push) ** 2 / (2.0 * rows.lam)
+            kept = np.flatnonzero(~(at.value - charged - gain >= cutoff))
         below = np.zeros(len(few), np.bool_)
         if len(kept):
             those = quadratic_of(at, forced, few[kept], rows, sizes)
