@@ -78,7 +78,7 @@ def covered(
         waiting: deque[Future[Covered]] = deque()
         for answer in processes.asked(leaves):
             waiting.append(answer)
-            if len(waiting) > WAITING * number:
+            while waiting and (len(waiting) > WAITING * number or waiting[0].done()):
                 yield waiting.popleft().result()
         for answer in waiting:
             yield answer.result()
