@@ -39,10 +39,8 @@ COMMON: dict[tuple[Any, str], float] = {
     (relaxation, "ROUNDS"): 1,  # what the relaxation leaves is the filter's
 }
 WAYS: tuple[dict[tuple[Any, str], float], ...] = (
-    {
-        (compiled, "LOADING"): np.inf,
-        (covering, "ALONG"): 0,
-    },  # NumPy; sums over pairs
+    # NumPy; a checker that sums over pairs
+    {(compiled, "LOADING"): np.inf, (covering, "ALONG"): 0},
     {(compiled, "LOADING"): 0.0, (leaves, "ENOUGH"): 0, (leaves, "USEFUL"): 1.0},  # many centres
     {(leaves, "MOST_LISTED"): 2, (leaves, "CHILD"): 0, (leaves, "CHILD_NUMBER"): 0.0},  # hubs
     # chains
