@@ -17,22 +17,24 @@ the columns' variables set it, and a row that would leave its side stops short a
 leaves of the gradient, the weight of such rows at most, the next step is aimed at too. A predictor
 and a corrector with one length for all need more passes, and two solves in each.
 
+All of it is compiled and lets go of the interpreter: in NumPy a step on some thousand rows is sixty
+short calls, and nodes could not go side by side.
+
 Source: Wright 1997, "Primal-dual interior-point methods", for the path; for the perspective of a
 quadratic, Günlük and Linderoth 2010.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from optprobe.bounds import repair_intercept, sum_of_largest
-from optprobe.losses import BarrierHinge
+from optprobe.hinge_rows import BOUNDARY, apart, class_scaled, directed, moved, on_path, started
+from optprobe.loops import add, descend, dot, gram
 from optprobe.rows import Rows
-from optprobe.support.interior_point import BOUNDARY, rows_moved
 
 Array = np.ndarray
 
@@ -57,6 +59,8 @@ SHRINK = 0.3
 SINGLE = 1e-3
 """Share of the ridge that float32 rounding of a Gram matrix may reach."""
 
+ROUNDING = float(np.finfo(np.float32).eps)
+
 STEPS = 60
 """Passes at most; 6 to 15 are usual."""
 
@@ -68,151 +72,6 @@ class Centre(NamedTuple):
     mu: float
     primal: float
     dual: float
-
-
-class _Direction(NamedTuple):
-    """A Newton direction in every variable."""
-
-    theta: Array
-    margin: Array
-    a: Array
-    above: Array
-    below: Array
-    z: Array
-    lower: Array
-    upper: Array
-    nu: float
-
-
-@dataclass
-class _Node:
-    """What stays on the way: signed columns, and their rows in float32 until that is too rough;
-    which of them share `remaining`, and where these are; lam where they do not, 0 for the
-    intercept."""
-
-    block: Array
-    single: Array | None
-    rows: Rows
-    shared: Array
-    at: Array
-    remaining: int
-    ridge: Array
-
-    def gram(self, weight: Array) -> Array:
-        """sum_i weight_i x_i x_i^T, in float32 while its rounding is far below the ridge.
-
-        Of one matrix and itself: half the work.
-        """
-        root = np.sqrt(weight)
-        if self.single is not None:
-            scaled = self.single * root.astype(np.float32)[:, None]
-            gram = (scaled.T @ scaled).astype(np.float64)
-            if np.finfo(np.float32).eps * float(gram.diagonal().max()) <= SINGLE * self.rows.lam:
-                return gram
-            self.single = None  # for good: rows near the kink weigh more and more
-        scaled = self.block * root
-        return scaled @ scaled.T
-
-
-@dataclass
-class _Iterate:
-    """Coefficients, margins; a, above, below of the rows; z and its multipliers of the columns."""
-
-    theta: Array
-    margin: Array
-    a: Array
-    above: Array
-    below: Array
-    z: Array
-    lower: Array
-    upper: Array
-    nu: float
-    room: float  # r - sum z
-
-    def complementarity(self, w: Array) -> tuple[float, float]:
-        """mu of the rows and t of the columns."""
-        rows = 0.5 * float((self.a * self.above + (1.0 - self.a) * self.below) @ w)
-        pairs = float(self.lower @ self.z + self.upper @ (1.0 - self.z)) + self.nu * self.room
-        return rows, pairs / (2 * len(self.z) + 1)
-
-    def reach(self, step: _Direction) -> float:
-        """Largest length up to 1 / BOUNDARY that keeps the columns' variables on their side."""
-        total = float(step.z.sum())
-        pace = BOUNDARY
-        for value, change in (
-            (self.z, step.z),
-            (1.0 - self.z, -step.z),
-            (self.lower, step.lower),
-            (self.upper, step.upper),
-            (np.array([self.nu, self.room]), np.array([step.nu, -total])),
-        ):
-            pace = max(pace, float((-change / value).max(initial=0.0)))
-        return 1.0 / pace
-
-    def moved(self, step: _Direction, node: _Node) -> _Iterate:
-        """After a step; room afresh, so that it does not drift."""
-        length = BOUNDARY * self.reach(step)
-        theta, z = self.theta + length * step.theta, self.z + length * step.z
-        margin = self.margin + length * step.margin
-        now, change = (self.a, self.above, self.below), (step.a, step.above, step.below)
-        a, above, below = rows_moved(now, change, length, margin)
-        return _Iterate(
-            theta,
-            margin,
-            a,
-            above,
-            below,
-            z,
-            self.lower + length * step.lower,
-            self.upper + length * step.upper,
-            self.nu + length * step.nu,
-            max(node.remaining - float(z.sum()), 1e-300),
-        )
-
-
-def _direction(it: _Iterate, node: _Node, mu: float, t: float) -> _Direction:
-    """Newton's direction to the path's point at mu and t, reduced to (beta, b)."""
-    block, w, lam, at = node.block, node.rows.w, node.rows.lam, node.at
-    beta, z = it.theta[at], it.z
-    row = 1.0 / (it.above / it.a + it.below / (1.0 - it.a))
-    slope = -lam * beta / z**2  # d2 / d beta d z of the penalty
-    barrier = it.lower / z + it.upper / (1.0 - z)
-    give = 1.0 / (lam * beta**2 / z**3 + barrier)
-    stiff = it.nu / it.room
-    soft = 1.0 + stiff * float(give.sum())
-    curvature = row * w
-    hessian = node.gram(curvature)
-    schur = node.ridge.copy()  # lam / z - slope^2 give, without the cancellation
-    schur[at] = lam / z * barrier * give
-    hessian.flat[:: len(hessian) + 1] += schur + 1e-14
-    tilt = np.zeros(len(hessian))
-    tilt[at] = slope * give
-    hessian += np.outer((stiff / soft) * tilt, tilt)
-
-    residual = 1.0 - it.margin + mu / it.a - mu / (1.0 - it.a)
-    push = 0.5 * lam * (beta / z) ** 2 - t / it.room - t / (1.0 - z) + t / z
-    quadratic = node.ridge.copy()
-    quadratic[at] = lam / z
-    right = block @ (curvature * residual + w * it.a) - quadratic * it.theta
-    mean = float(give @ push) / soft
-    right[at] -= tilt[at] * (push - stiff * mean)
-    theta = np.linalg.solve(hessian, right)
-    margin = theta @ block
-    a = row * (residual - margin)
-    change = push - slope * theta[at]
-    total = float(give @ change) / soft
-    dz = give * (change - stiff * total)
-    return _Direction(
-        theta,
-        margin,
-        a,
-        (mu - it.above * (it.a + a)) / it.a,
-        (mu - it.below * (1.0 - it.a - a)) / (1.0 - it.a),
-        dz,
-        (t - it.lower * (z + dz)) / z,
-        (t - it.upper * (1.0 - z - dz)) / (1.0 - z),
-        (t - it.nu * (it.room - total)) / it.room,
-    )
 
 
 def follow(
@@ -235,84 +94,169 @@ def follow(
         floor: mu at which it is left in any case.
     """
     ridge = np.append(np.where(forced, rows.lam, 0.0), 0.0)
-    # A direction need not be exact, its right-hand side is.
-    single = np.ascontiguousarray(block.T, np.float32)
-    node = _Node(block, single, rows, ~forced, np.flatnonzero(~forced), remaining, ridge)
-    it = _first(node, theta)
-    best = Centre(theta, START_MU, np.inf, -np.inf)
+    single = block.astype(np.float32)  # a direction need not be exact, its right-hand side is
+    given = rows.y, rows.w, rows.lam, ridge, np.flatnonzero(~forced), float(remaining)
+    best = theta.copy()
+    return Centre(best, *_follow(block, single, given, best, cutoff, floor, STEPS))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _follow(block, single, given, best, cutoff, floor, steps):  # type: ignore
+    """`follow` from `best`, which the best coefficients take the place of: mu and both values.
+
+    Rows of `now` are a, above and below. Those of `step` are the rows' weights in the Hessian and
+    on the right-hand side, and what `moved` takes.
+    """
+    _, w, lam, ridge, at, r = given
+    q, n = block.shape
+    margin, now, step = np.empty(n), np.empty((3, n)), np.empty((5, n))
+    theta, part = best.copy(), np.empty(n)
+    hessian, right, move = np.empty((q, q)), np.empty(q), np.empty(q)
+    margin[:] = 0.0
+    for p in range(q):
+        add(margin, theta[p], block[p])
+    started(margin, START_MU, now)
+    c = len(at)
+    t = START_MU / max(c, 1)
+    z = _first(_gain(block, now[0], w, lam, part)[at], np.abs(theta[at]), t, r)
+    room = r - z.sum()
+    lower, upper, nu = t / z, t / (1.0 - z), t / room
+    found = START_MU, np.inf, -np.inf
     centring = idle = 0
     least = np.inf
-    for step in range(STEPS):
-        mu, pair = it.complementarity(rows.w)
-        left = mu + pair * len(it.z)
-        least, idle = min(least, left), 0 if left < least else idle + 1
-        primal = _primal(it, node)
+    rough = True
+    for turn in range(steps):
+        mu, loss = apart(margin, now, w)
+        pair = (np.sum(lower * z + upper * (1.0 - z)) + nu * room) / (2 * c + 1)
+        left = mu + pair * c
+        idle = 0 if left < least else idle + 1
+        least = min(least, left)
+        beta = theta[at]
+        primal = loss + 0.5 * (np.sum(ridge * theta**2) + lam * np.sum(beta**2 / z))
         passing = primal - left > cutoff  # near the path the dual is primal - 2 left
         goal = max(floor, LEAST_MU * primal)
         if primal < cutoff < np.inf:  # it will not be pruned: a bound for fixing will do
             goal = max(goal, FIXING * (cutoff - primal))
-        elif passing and _dual(it.a, node) > cutoff + 4.0 * mu:
-            goal = max(goal, mu)
+        elif passing:
+            part[:] = now[0]
+            if _dual(block, part, given) > cutoff + 4.0 * mu:
+                goal = max(goal, mu)
         near = mu <= 2.0 * goal
         centring += near
-        last = centring > CENTRING or idle > CENTRING or step == STEPS - 1
+        last = centring > CENTRING or idle > CENTRING or turn == steps - 1
         if near or passing or last:
-            a = BarrierHinge(mu).dual(it.margin)
-            dual = _dual(a, node)
-            if dual > best.dual:
-                best = Centre(it.theta, mu, primal, dual)
-            done = near and (primal - dual <= 6.0 * goal or dual > cutoff)
-            if done or last:
+            on_path(margin, mu, part)
+            dual = _dual(block, part, given)
+            if dual > found[2]:
+                best[:] = theta
+                found = mu, primal, dual
+            if last or (near and (primal - dual <= 6.0 * goal or dual > cutoff)):
                 break
-        share = goal / max(len(it.z), 1)
-        aim = (goal, share) if near else (max(SHRINK * mu, goal), max(SHRINK * pair, share))
-        it = it.moved(_direction(it, node, *aim), node)
-    return best
+        share = goal / max(c, 1)
+        aim, t = (goal, share) if near else (max(SHRINK * mu, goal), max(SHRINK * pair, share))
+
+        # Newton's direction to the path's point at these, reduced to (beta, b).
+        directed(margin, now, w, aim, step)
+        slope = -lam * beta / z**2  # d2 / d beta d z of the penalty
+        barrier = lower / z + upper / (1.0 - z)
+        give = 1.0 / (lam * beta**2 / z**3 + barrier)
+        stiff = nu / room
+        soft = 1.0 + stiff * give.sum()
+        if rough:  # until rows near the kink weigh too much for it
+            gram(single, step[0].astype(np.float32), hessian)
+            rough = ROUNDING * np.diag(hessian).max() <= SINGLE * lam
+        if not rough:
+            gram(block, step[0], hessian)
+        for p in range(q):
+            hessian[p, p] += ridge[p] + 1e-14
+            right[p] = ridge[p] * theta[p] - dot(block[p], step[1])
+        push = 0.5 * lam * (beta / z) ** 2 - t / room - t / (1.0 - z) + t / z
+        mean = np.sum(give * push) / soft
+        tilt = slope * give
+        for i in range(c):
+            for k in range(c):
+                hessian[at[i], at[k]] += stiff / soft * tilt[i] * tilt[k]
+            # lam / z - slope^2 give, without the cancellation
+            hessian[at[i], at[i]] += lam / z[i] * barrier[i] * give[i]
+            right[at[i]] += lam / z[i] * beta[i] + tilt[i] * (push[i] - stiff * mean)
+        move[:] = 0.0
+        if not descend(hessian, right, move):
+            break
+        change = push - slope * move[at]
+        total = np.sum(give * change) / soft
+        dz = give * (change - stiff * total)
+        dlower, dupper = (t - lower * (z + dz)) / z, (t - upper * (1.0 - z - dz)) / (1.0 - z)
+        dnu = (t - nu * (room - total)) / room
+
+        # The length is the columns': a row that would leave its side stops short alone.
+        pace = max(BOUNDARY, -dnu / nu, dz.sum() / room)
+        for i in range(c):
+            pace = max(pace, -dz[i] / z[i], dz[i] / (1.0 - z[i]))
+            pace = max(pace, -dlower[i] / lower[i], -dupper[i] / upper[i])
+        length = BOUNDARY / pace
+        part[:] = 0.0
+        for p in range(q):
+            add(part, move[p], block[p])
+            theta[p] += length * move[p]
+        add(margin, length, part)
+        moved(margin, now, part, step, aim, length)
+        z, lower, upper = z + length * dz, lower + length * dlower, upper + length * dupper
+        nu += length * dnu
+        room = max(r - z.sum(), 1e-300)  # afresh, so that it does not drift
+    return found
 
 
-def _first(node: _Node, theta: Array) -> _Iterate:
-    """Rows on the path of START_MU; z the larger of what the gains and the coefficients say."""
-    rows, shared, r = node.rows, node.shared, node.remaining
-    margin = theta @ node.block
-    path = BarrierHinge(START_MU)
-    a, rest = path.dual(margin), path.dual(2.0 - margin)
-    count = int(shared.sum())
-    t = START_MU / max(count, 1)
-    gain = ((node.block[:-1] @ (rows.w * a)) ** 2 / (2.0 * rows.lam))[shared]
-    size = np.abs(theta[:-1][shared])
-    z = np.maximum(_on_path(gain, t, r), np.minimum(size * r / max(size.sum(), 1e-300), 1.0))
-    z = np.clip(z * min(1.0, ROOM * r / max(z.sum(), 1e-300)), 1e-9, ROOM)
-    room = r - float(z.sum())
-    return _Iterate(
-        theta, margin, a, START_MU / a, START_MU / rest,
-        z, t / z, t / (1.0 - z), t / room, room,
-    )  # fmt: skip
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _gain(block, a, w, lam, part):  # type: ignore
+    """v_j^2 / (2 lam) of every column but the intercept's."""
+    for i in range(len(w)):
+        part[i] = w[i] * a[i]
+    gain = np.empty(len(block) - 1)
+    for p in range(len(gain)):
+        gain[p] = dot(block[p], part) ** 2 / (2.0 * lam)
+    return gain
 
 
-def _on_path(gain: Array, t: float, r: int) -> Array:
-    """z on the path at these gains: t/z - t/(1-z) = nu - gain, nu such that sum z = ROOM r."""
-    low, high = float(gain.min(initial=0.0)) - 2.0 * t, float(gain.max(initial=0.0))
-    high += t * (len(gain) + 2) / max(r, 1)  # where every z < r / count
-    z = np.empty(0)
-    for _ in range(20):
-        nu = 0.5 * (low + high)
-        ahead = nu - gain
-        z = 2.0 * t / (ahead + 2.0 * t + np.sqrt(ahead * ahead + 4.0 * t * t))
-        low, high = (nu, high) if z.sum() > ROOM * r else (low, nu)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _first(gain, size, t, r):  # type: ignore
+    """The first z: the larger of what the gains and the coefficients say, within `ROOM`."""
+    z = _on_path(gain, t, r)
+    scale = r / max(size.sum(), 1e-300)
+    for i in range(len(z)):
+        z[i] = max(z[i], min(size[i] * scale, 1.0))
+    scale = min(1.0, ROOM * r / max(z.sum(), 1e-300))
+    for i in range(len(z)):
+        z[i] = min(max(z[i] * scale, 1e-9), ROOM)
     return z
 
 
-def _primal(it: _Iterate, node: _Node) -> float:
-    """The relaxed objective with the iterate's own z."""
-    loss = float(np.maximum(1.0 - it.margin, 0.0) @ node.rows.w)
-    shared = float((it.theta[:-1][node.shared] ** 2 / it.z).sum())
-    return loss + 0.5 * (float(node.ridge @ it.theta**2) + node.rows.lam * shared)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _on_path(gain, t, r):  # type: ignore
+    """z on the path at these gains: t/z - t/(1-z) = nu - gain, nu such that sum z = ROOM r."""
+    z = np.empty(len(gain))
+    if not len(gain):
+        return z
+    low = gain.min() - 2.0 * t
+    high = gain.max() + t * (len(gain) + 2) / max(r, 1.0)  # where every z < r / count
+    for _ in range(20):
+        nu = 0.5 * (low + high)
+        for i in range(len(gain)):
+            ahead = nu - gain[i]
+            z[i] = 2.0 * t / (ahead + 2.0 * t + np.sqrt(ahead * ahead + 4.0 * t * t))
+        if z.sum() > ROOM * r:
+            low = nu
+        else:
+            high = nu
+    return z
 
 
-def _dual(a: Array, node: _Node) -> float:
-    """The bound of a dual point over the node's columns."""
-    rows = node.rows
-    a = repair_intercept(a[None], rows.y, rows.w, rows.loss)[0]
-    gain = (node.block[:-1] @ (rows.w * a)) ** 2 / (2.0 * rows.lam)
-    held = float(gain[~node.shared].sum()) + sum_of_largest(gain[node.shared], node.remaining)
-    return float(rows.w @ a) - held
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _dual(block, a, given):  # type: ignore
+    """The bound of a dual point over the node's columns; a is repaired in place."""
+    y, w, lam, ridge, at, r = given
+    class_scaled(a, y, w)
+    value, gain = dot(w, a), _gain(block, a, w, lam, np.empty(len(w)))
+    for p in range(len(gain)):
+        if ridge[p] > 0.0:
+            value -= gain[p]
+    return value - np.sort(gain[at])[len(at) - min(int(r), len(at)) :].sum()

@@ -22,7 +22,6 @@ from jaxtyping import Bool, Float, Float64, Int
 
 from optprobe.bounds import dual_points, stored_as, sum_of_largest
 from optprobe.face import Face, newton_step
-from optprobe.hinge_relaxation import follow
 from optprobe.matrix import DesignMatrix
 from optprobe.rows import Rows
 from optprobe.support_norm import support_norm_prox, support_norm_squared
@@ -54,7 +53,7 @@ HINGE_ACCURACY = 5e-6
 HINGE_LOOSE = 0.9
 """Share of what separates a hinge node from the cutoff that its bound may be off by."""
 
-SIDE_BY_SIDE = 2**21
+SIDE_BY_SIDE = 2**17
 """Bytes of a working set from which a hinge's nodes are worked in threads."""
 
 GROWTH = 1.1
@@ -281,6 +280,8 @@ class _State:
 
     def centre(self, node: int, cutoff: float) -> None:
         """Follow the hinge's central path over the node's columns in the working set."""
+        from optprobe.hinge_relaxation import follow  # compiled loops take time to load
+
         forced = self.nodes.forced[node, self.indices]
         free = self.nodes.free[node, self.indices]
         mine = np.flatnonzero(self.own[node, self.indices] & (forced | free))

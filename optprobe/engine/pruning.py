@@ -33,6 +33,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.engine.expansion import Expansion
+from optprobe.loops import add, descend, dot, times
 from optprobe.rows import Rows
 from optprobe.threads import in_threads
 
@@ -114,7 +115,7 @@ def _prune(block, weight, reach, split, expansion, lam, cutoff, full, best, dual
         for step in range(STEPS):
             for p in range(size):
                 hessian[p, p] += lam if p < size - 1 else 1e-12
-            if not _descend(hessian, gradient, theta):
+            if not descend(hessian, gradient, theta):
                 break
             v[:] = 0.0
             sums[:] = 0.0
@@ -126,10 +127,10 @@ def _prune(block, weight, reach, split, expansion, lam, cutoff, full, best, dual
                     margin, pull = work[0, :width], work[1, :width]
                     margin[:] = np.float32(0.0)
                     for p in range(size):
-                        _add(margin, np.float32(theta[p]), block[support[p], rows])
+                        add(margin, np.float32(theta[p]), block[support[p], rows])
                     _terms(margin, weight[rows], pull, bend[rows], power[:width], work[2], sums[c])
                     for p in range(size):
-                        v[c, p] += _dot(pull, block[support[p], rows])
+                        v[c, p] += dot(pull, block[support[p], rows])
             mass = sums[:, 0]
             if not mass[0] + mass[1] > 0.0:
                 break
@@ -158,35 +159,12 @@ def _prune(block, weight, reach, split, expansion, lam, cutoff, full, best, dual
                 rows = slice(begin, min(begin + CHUNK, n))
                 bent = work[0, : rows.stop - begin]
                 for p in range(size):
-                    _times(bent, bend[rows], block[support[p], rows])
+                    times(bent, bend[rows], block[support[p], rows])
                     for q in range(p + 1):
-                        hessian[p, q] += _dot(bent, block[support[q], rows])
+                        hessian[p, q] += dot(bent, block[support[q], rows])
             for p in range(size):
                 for q in range(p):
                     hessian[q, p] = hessian[p, q]
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-def _add(total, factor, column):  # type: ignore
-    """total += factor * column."""
-    for i in range(len(total)):
-        total[i] += factor * column[i]
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-def _times(total, factor, column):  # type: ignore
-    """total = factor * column, entry by entry."""
-    for i in range(len(total)):
-        total[i] = factor[i] * column[i]
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
-def _dot(a, b):  # type: ignore
-    """a . b."""
-    total = np.float32(0.0)
-    for i in range(len(a)):
-        total += a[i] * b[i]
-    return total
 
 
 ZERO, HALF, ONE, TWO = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0))
@@ -238,31 +216,3 @@ def _terms(margin, weight, pull, bend, power, part, sums):  # type: ignore
     sums[2] += tilt
     sums[3] += spread
     sums[4] += total
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _descend(hessian, gradient, theta):  # type: ignore
-    """theta -= hessian^-1 gradient by Cholesky, in place; False if that fails."""
-    size = len(theta)
-    for p in range(size):
-        for q in range(p + 1):
-            total = hessian[p, q]
-            for r in range(q):
-                total -= hessian[p, r] * hessian[q, r]
-            if p == q:
-                if not total > 0.0:
-                    return False
-                hessian[p, p] = np.sqrt(total)
-            else:
-                hessian[p, q] = total / hessian[q, q]
-    for p in range(size):
-        for r in range(p):
-            gradient[p] -= hessian[p, r] * gradient[r]
-        gradient[p] /= hessian[p, p]
-    for p in range(size - 1, -1, -1):
-        for r in range(p + 1, size):
-            gradient[p] -= hessian[r, p] * gradient[r]
-        gradient[p] /= hessian[p, p]
-    for p in range(size):
-        theta[p] -= gradient[p]
-    return True

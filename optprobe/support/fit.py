@@ -13,15 +13,15 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import repair_intercept
 from optprobe.losses import Hinge
-from optprobe.support.interior_point import interior_point
 from optprobe.support.newton import newton
 from optprobe.support.rows import ChunkFits, Fits, Rows, signed
 from optprobe.threads import in_threads
 
 Array = np.ndarray
 
-CHUNK = 2**15
-"""Supports x rows handled at once, so that a batch of margins stays in the cache."""
+CHUNK, HINGE_CHUNK = 2**15, 2**12
+"""Supports x rows handled at once, so that a batch of margins stays in the cache; the hinge's go
+one by one."""
 
 
 def fit_supports(
@@ -48,7 +48,8 @@ def fit_supports(
     theta = np.zeros((batch, k + 1)) if start is None else start.copy()
     solution = np.empty_like(theta)
     primal, dual, mu, lower = (np.empty(batch) for _ in range(4))
-    step = max(1, CHUNK // block.shape[1])
+    chunk = HINGE_CHUNK if isinstance(rows.loss, Hinge) else CHUNK
+    step = max(1, chunk // block.shape[1])
     parts = [slice(first, first + step) for first in range(0, batch, step)]
 
     def fit_part(part: slice) -> ChunkFits:
@@ -86,5 +87,10 @@ def _fit_chunk(
     block: Array, full: Array, rows: Rows, start: Array, cutoff: float, accuracy: float
 ) -> ChunkFits:
     """The method that the loss calls for."""
-    method = interior_point if isinstance(rows.loss, Hinge) else newton
-    return method(block, full, rows, start, cutoff, accuracy)
+    if isinstance(rows.loss, Hinge):
+        from optprobe.support.interior_point import (
+            interior_point,
+        )  # compiled loops take time to load
+
+        return interior_point(block, full, rows, start, cutoff, accuracy)
+    return newton(block, full, rows, start, cutoff, accuracy)

@@ -1,4 +1,4 @@
-"""Primal-dual path following on the hinge, for a chunk of supports of one size at a time.
+"""Primal-dual path following on the hinge, compiled, one support after another.
 
     central path:  m - 1 = z - u,  z a = mu,  u (1-a) = mu,  lam beta = Z_S (w a),  y.(w a) = 0
 
@@ -14,35 +14,33 @@ followed to STORED_MU, centred there, and then on to the accuracy of the lower b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
+import numba
 import numpy as np
 from jaxtyping import Float64, Int
 
-from optprobe.losses import BarrierHinge
-from optprobe.support.rows import ChunkFits, Rows, dual_value, row_dots
+from optprobe.hinge_rows import (
+    BOUNDARY,
+    apart,
+    class_scaled,
+    directed,
+    moved,
+    on_path,
+    reach,
+    started,
+)
+from optprobe.loops import add, descend, dot, gram, times
+from optprobe.support.rows import STORED_MU, ChunkFits, Rows
 
 Array = np.ndarray
 
 HINGE_GAP = 5e-10
 """A fit ends once (primal - lower) <= HINGE_GAP * primal."""
 
-STORED_MU = 1e-8
-"""Smallest smoothing, relative to the objective, at which a hinge fit is stored as (beta, b, mu).
-
-Margins carry rounding errors of 1e-16, which a(m) magnifies by 1/(8 mu): with a smaller mu the
-coefficients would not reproduce their dual value, and it costs only 2 mu.
-"""
-
 START_MU = 2.0
 """Smoothing of the first iterate, large enough for every row to be well centred there."""
 
 WARM_MU, NEAR = (5e-2, 1e-3, 1e-5), 10.0
 """A start begins at the smallest of these of which its gap is at most so many times."""
-
-BOUNDARY = 0.9
-"""Fraction of the way to the boundary that a step may go."""
 
 SHRINK = 0.2
 """Share of mu that a step aims at."""
@@ -57,85 +55,6 @@ STEPS = 200
 """Passes before a support is left as it is (its bound is whatever its dual value says)."""
 
 
-class _Step(NamedTuple):
-    """A Newton direction."""
-
-    theta: Array
-    a: Array
-    z: Array
-    u: Array
-
-
-@dataclass
-class _Iterate:
-    """The live supports: coefficients, their columns, margins, and the three row variables."""
-
-    theta: Array
-    gathered: Array
-    margin: Array
-    a: Array
-    z: Array
-    u: Array
-
-    def keep(self, rows: Array) -> _Iterate:
-        """The chosen supports only."""
-        return _Iterate(*(part[rows] for part in vars(self).values()))
-
-    def complementarity(self, w: Array) -> Array:
-        """mu = sum w (a z + (1-a) u) / 2."""
-        return 0.5 * ((self.a * self.z + (1.0 - self.a) * self.u) @ w)
-
-    def reach(self, step: _Step) -> Array:
-        """Largest length in (0, 1] that stays inside a in (0,1), z > 0, u > 0."""
-        side = np.maximum(-step.a / self.a, step.a / (1.0 - self.a))
-        pace = np.maximum(side, np.maximum(-step.z / self.z, -step.u / self.u))
-        return 1.0 / np.maximum(pace.max(axis=1), 1.0)
-
-    def moved(self, step: _Step, length: Array) -> _Iterate:
-        """After a step. Margins are computed afresh: what is stored must be reproduced from the
-        coefficients alone, and a running sum would drift from them."""
-        pace = length[:, None]
-        theta = self.theta + pace * step.theta
-        margin = np.matmul(theta[:, None, :], self.gathered)[:, 0]
-        now, change = (self.a, self.z, self.u), (step.a, step.z, step.u)
-        return _Iterate(theta, self.gathered, margin, *rows_moved(now, change, pace, margin))
-
-
-def rows_moved(
-    now: tuple[Array, Array, Array],
-    change: tuple[Array, Array, Array],
-    length: float | Array,
-    margin: Array,
-) -> tuple[Array, Array, Array]:
-    """a, z and u after a step to these margins: a in (0, 1), z and u > 0, z - u = m - 1.
-
-    A row that would leave its side goes BOUNDARY of the way there; the others go all of theirs.
-    """
-    left = 1.0 - BOUNDARY
-    a, z, u = (value + length * step for value, step in zip(now, change, strict=True))
-    z, u = np.maximum(z, left * now[1]), np.maximum(u, left * now[2])
-    apart = margin - 1.0 - (z - u)
-    a = np.clip(a, left * now[0], 1.0 - left * (1.0 - now[0]))
-    return a, z + np.maximum(apart, 0.0), u + np.maximum(-apart, 0.0)
-
-
-def _direction(it: _Iterate, rows: Rows, ridge: Array, mu: Array) -> _Step:
-    """Newton's direction to the path's point at mu, reduced to k + 1 unknowns."""
-    rest = 1.0 - it.a
-    row = 1.0 / (it.z / it.a + it.u / rest)
-    curved = it.gathered * (row * rows.w)[:, None, :]
-    hessian = np.matmul(curved, it.gathered.transpose(0, 2, 1))
-    diagonal = np.arange(len(ridge))
-    hessian[:, diagonal, diagonal] += ridge + 1e-14
-    residual = 1.0 - it.margin + mu / it.a - mu / rest
-    right = row_dots(it.gathered, rows.w * (row * residual + it.a)) - it.theta * ridge
-    theta = np.linalg.solve(hessian, right[:, :, None])[:, :, 0]
-    a = row * (residual - np.matmul(theta[:, None, :], it.gathered)[:, 0])
-    z = (mu - it.z * (it.a + a)) / it.a
-    u = (mu - it.u * (rest - a)) / rest
-    return _Step(theta, a, z, u)
-
-
 def interior_point(
     block: Float64[Array, "q n"],
     full: Int[Array, "batch k1"],
@@ -146,67 +65,114 @@ def interior_point(
 ) -> ChunkFits:
     """Fit a chunk; `full` holds the rows of `block` of each support, the intercept's last."""
     batch, size = full.shape
-    w = rows.w
     ridge = np.append(np.full(size - 1, rows.lam), 0.0)
-    best, solution, best_mu = start.copy(), start.copy(), np.ones(batch)
-    primal, dual = np.full(batch, np.inf), np.full(batch, -np.inf)
-    lower, point = dual.copy(), np.zeros((batch, block.shape[1]))
-    centred = np.zeros(batch, int)  # centring steps taken at STORED_MU
-    careful, last = np.zeros(batch, bool), np.full(batch, np.inf)
-    live = np.arange(batch)
-    it = _first(block[full], start, rows)
-    for step_number in range(STEPS):
-        mu = it.complementarity(w)
-        value = rows.loss.value(it.margin) @ w + 0.5 * (it.theta * it.theta) @ ridge
-        lowest = value < primal[live]
-        primal[live[lowest]], solution[live[lowest]] = value[lowest], it.theta[lowest]
+    best, solution, point = start.copy(), start.copy(), np.zeros((batch, block.shape[1]))
+    values = np.empty((4, batch))
+    for i in range(batch):
+        given = block[full[i]], rows.y, rows.w, ridge
+        into = best[i], solution[i], point[i]
+        values[:, i] = _fitted(given, float(cutoff), float(accuracy), STEPS, into)
+    primal, dual, mu, lower = values
+    return ChunkFits(best, solution, primal, dual, mu, np.maximum(lower, dual), point)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _fitted(given, cutoff, accuracy, steps, into):  # type: ignore
+    """Fit one support; fills `into`: primal, dual, mu of the dual, lower."""
+    block, _, w, ridge = given
+    best, solution, point = into
+    q, n = block.shape
+    theta, margin, part = best.copy(), np.empty(n), np.empty(n)
+    now, step = np.empty((3, n)), np.empty((5, n))
+    hessian, right, move = np.empty((q, q)), np.empty(q), np.empty(q)
+    primal, dual, best_mu, lower = np.inf, -np.inf, 1.0, -np.inf
+    centred, careful, last = 0, False, np.inf  # centring steps taken at STORED_MU
+    _margins(block, theta, margin)
+    started(margin, _first(given, theta, margin, part), now)
+    for turn in range(steps):
+        mu, loss = apart(margin, now, w)
+        value = loss + 0.5 * np.sum(ridge * theta**2)
+        if value < primal:
+            primal = value
+            solution[:] = theta
         # Near the path a dual value is 2 mu below the primal: what cannot end a fit can wait.
-        enough = (value - mu > cutoff) | (mu <= accuracy * value) | (centred[live] > 0)
-        if enough.any() or step_number == STEPS - 1:
-            path = BarrierHinge(np.maximum(mu, 1e-300)[:, None]).dual(it.margin)
-            bound = dual_value(it.gathered, path, rows)
-            better = (bound > dual[live]) & (mu >= 0.5 * STORED_MU * primal[live])
-            dual[live[better]], best_mu[live[better]] = bound[better], mu[better]
-            best[live[better]] = it.theta[better]
-        if (centred[live] >= CENTRING).any():
-            own = dual_value(it.gathered, it.a, rows)
-            better = own > lower[live]
-            lower[live[better]], point[live[better]] = own[better], it.a[better]
-        exact = primal[live] - lower[live] <= HINGE_GAP * primal[live]
-        coarse = primal[live] - dual[live] <= accuracy * primal[live]
-        going = (dual[live] <= cutoff) & ~coarse & ~(exact & (centred[live] >= CENTRING))
-        live = live[going]
-        if not len(live):
+        enough = value - mu > cutoff or mu <= accuracy * value or centred > 0
+        if enough or turn == steps - 1:
+            on_path(margin, max(mu, 1e-300), part)
+            bound = _dual(given, part)
+            if bound > dual and mu >= 0.5 * STORED_MU * primal:
+                dual, best_mu = bound, mu
+                best[:] = theta
+        if centred >= CENTRING:
+            part[:] = now[0]
+            own = _dual(given, part)
+            if own > lower:
+                lower = own
+                point[:] = now[0]
+        exact = primal - lower <= HINGE_GAP * primal and centred >= CENTRING
+        if dual > cutoff or primal - dual <= accuracy * primal or exact:
             break
-        if not going.all():
-            it, mu = it.keep(going), mu[going]
         # The path is followed down to `least` and no further: there, pure centring steps.
-        stored = centred[live] < CENTRING
-        least = np.where(stored, STORED_MU, 0.05 * HINGE_GAP) * primal[live]
+        stored = centred < CENTRING
+        least = (STORED_MU if stored else 0.05 * HINGE_GAP) * primal
         centring = mu <= 2.0 * least
-        settled = primal[live] - dual[live] <= 6.0 * STORED_MU * primal[live]
-        centred[live] += np.where(centring & stored, np.where(settled, CENTRING, 1), 0)
-        aim = np.where(centring, least, np.maximum(SHRINK * mu, least))[:, None]
-        step = _direction(it, rows, ridge, aim)
-        careful[live] |= (mu > STALLED * last[live]) & ~centring
-        last[live] = mu
-        length, slow = np.ones(len(live)), careful[live]
-        if slow.any():
-            length[slow] = BOUNDARY * it.reach(step)[slow]
-        it = it.moved(step, length)
-    return ChunkFits(best, solution, primal, dual, best_mu, np.maximum(lower, dual), point)
+        if centring and stored:
+            centred += CENTRING if primal - dual <= 6.0 * STORED_MU * primal else 1
+        aim = least if centring else max(SHRINK * mu, least)
+        careful = careful or (mu > STALLED * last and not centring)
+        last = mu
+
+        # Newton's direction to the path's point at this mu, reduced to q unknowns.
+        directed(margin, now, w, aim, step)
+        gram(block, step[0], hessian)
+        for p in range(q):
+            hessian[p, p] += ridge[p] + 1e-14
+            right[p] = ridge[p] * theta[p] - dot(block[p], step[1])
+        move[:] = 0.0
+        if not descend(hessian, right, move):
+            break
+        _margins(block, move, part)
+        length = BOUNDARY * reach(now, part, step, aim) if careful else 1.0
+        theta += length * move
+        # Afresh: what is stored must be reproduced from the coefficients alone, and a running sum
+        # would drift from them.
+        _margins(block, theta, margin)
+        moved(margin, now, part, step, aim, length)
+    return primal, dual, best_mu, lower
 
 
-def _first(gathered: Array, start: Array, rows: Rows) -> _Iterate:
-    """On the path of its first mu: centred, only lam beta = Z_S (w a) is still to come."""
-    margin = np.matmul(start[:, None, :], gathered)[:, 0]
-    mu = np.full((len(start), 1), START_MU)
-    if start.any():
-        penalty = 0.5 * rows.lam * np.sum(start[:, :-1] ** 2, axis=1)
-        primal = rows.loss.value(margin) @ rows.w + penalty
-        for smaller in WARM_MU:
-            dual = dual_value(gathered, BarrierHinge(smaller).dual(margin), rows)
-            mu[primal - dual <= NEAR * smaller] = smaller
-    path = BarrierHinge(mu)
-    a, rest = path.dual(margin), path.dual(2.0 - margin)
-    return _Iterate(start, gathered, margin, a, mu / a, mu / rest)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _first(given, theta, margin, part):  # type: ignore
+    """The mu to begin at."""
+    _, _, w, ridge = given
+    mu = START_MU
+    if not theta.any():
+        return mu
+    primal = 0.5 * np.sum(ridge * theta**2)
+    for i in range(len(w)):
+        primal += w[i] * max(1.0 - margin[i], 0.0)
+    for smaller in WARM_MU:
+        on_path(margin, smaller, part)
+        if primal - _dual(given, part) <= NEAR * smaller:
+            mu = smaller
+    return mu
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _margins(block, theta, margin):  # type: ignore
+    """margin = theta . block."""
+    margin[:] = 0.0
+    for p in range(len(block)):
+        add(margin, theta[p], block[p])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _dual(given, a):  # type: ignore
+    """`rows.dual_value` of one dual point, which is repaired and weighted in place."""
+    block, y, w, ridge = given
+    class_scaled(a, y, w)
+    times(a, w, a)
+    value = a.sum()
+    for p in range(len(block) - 1):
+        value -= dot(block[p], a) ** 2 / (2.0 * ridge[p])
+    return value
