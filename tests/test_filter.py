@@ -38,13 +38,14 @@ def explicit(at: Node, T: np.ndarray, d: np.ndarray, omega: np.ndarray) -> tuple
     return dual_value(at, T, a), float(max(outside, residual))
 
 
-def faults(seeds: range, name: str) -> Iterator[bool]:
+def faults(seeds: range, name: str, compiled: bool = False) -> Iterator[bool]:
     """Of every step tried: whether no dual point meets its bound, or it leaves the polytope."""
     rng = np.random.default_rng(0)
     for seed in seeds:
         at = node(seed, name)
         reach = centres.REACHES[seed % 4] * filter.limits(at.rows).reach
-        made = filter.quadratic(at.forced, at.free, at.margin, at.rows, reach)
+        given = at.forced, at.free, at.margin, at.rows, reach
+        made = filter.quadratic(*given, compiled=True) if compiled else filter.quadratic(*given)
         omega = filter.moves(at.rows.loss, at.point, reach).omega
         live, spread = np.flatnonzero(made.reach > 0.0), at.rows.spread
         for _ in range(20):
@@ -57,9 +58,10 @@ def faults(seeds: range, name: str) -> Iterator[bool]:
             yield bool(bound > value + scale or infeasible > 1e-10 * at.rows.size)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_bound_has_its_dual_point(name: str) -> None:
-    assert list(faults(range(150), name)) == [False] * 3000
+def test_every_bound_has_its_dual_point(name: str, compiled: bool) -> None:
+    assert list(faults(range(150), name, compiled)) == [False] * 3000
 
 
 def with_moves(change: Callable[[Moves, np.ndarray], Moves]) -> tuple[str, Callable[..., Any]]:

@@ -10,13 +10,14 @@ from optprobe.bounds import repair_intercept
 from optprobe.engine import filter
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", ["logistic", "squared_hinge"])
-def test_directions_that_cannot_be_orthogonal_are_paid_for(name: str) -> None:
+def test_directions_that_cannot_be_orthogonal_are_paid_for(name: str, compiled: bool) -> None:
     """No C is exact where the clipped forced column repeats the intercept on all rows that move."""
     rng = np.random.default_rng(0)
     for seed in range(100):
         at = crowded(seed, name)
-        made = filter.quadratic(at.forced, at.free, at.margin, at.rows)
+        made = filter.quadratic(at.forced, at.free, at.margin, at.rows, compiled=compiled)
         omega = filter.moves(at.rows.loss, at.point, filter.limits(at.rows).reach).omega
         for _ in range(10):
             T = rng.choice(len(at.free), int(rng.integers(1, 4)), replace=False)

@@ -25,9 +25,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from optprobe.engine.compiled import Compiled
-from optprobe.engine.damping import limits, moves
+from optprobe.engine.damping import limits
 from optprobe.engine.expansion import expansion, newton_start
-from optprobe.engine.filter import Quadratic, Sizes, costs, quadratic
+from optprobe.engine.filter import Quadratic, Sizes, around, costs, quadratic
+from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.support import signed
@@ -298,16 +299,14 @@ class Centres:
         """
         rows, at = self.rows, best.at
         fixed = (share * offset) @ free
-        theta = refit(forced, fixed, best.fit, rows, 2)
+        compiled = self._loops(forced, best.used)
+        theta = refit(forced, fixed, best.fit, rows, 2, compiled)
         margin = rows.y * (fixed + theta[:-1] @ forced + theta[-1])
-        a = rows.loss.dual(margin)
-        u = rows.w * a * rows.y
-        value = float(rows.loss.conjugate(a) @ rows.w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
+        near = around(forced, margin, rows, best.reach, compiled)
         own = free if len(best.used) == len(free) else free[best.used]
-        mass = float(moves(rows.loss, a, best.reach).omega @ rows.w)
-        scale = mass / at.mass if mass > 0.0 < at.mass else 1.0
-        about = at._replace(value=value, v=own @ u, M=scale * at.M, K=scale * at.K)
-        return best._replace(at=about)
+        scale = near.mass / at.mass if near.mass > 0.0 < at.mass else 1.0
+        v, M, K = own @ near.given.push, scale * at.M, scale * at.K
+        return best._replace(at=at._replace(value=near.value, v=v, M=M, K=K))
 
     def made(
         self,
@@ -323,13 +322,18 @@ class Centres:
         rows = self.rows
         offset = (share * offset).astype(np.float32).astype(np.float64)
         fixed = offset @ free
-        theta = refit(forced, fixed, start, rows)
+        compiled = self._loops(forced, used)
+        theta = refit(forced, fixed, start, rows, compiled=compiled)
         beta = theta[:-1].astype(np.float32).astype(np.float64)
         margin = rows.y * (fixed + beta @ forced + theta[-1])
         own = free if len(used) == len(free) else free[used]
         reach = times * limits(rows).reach
-        at = quadratic(forced, own, margin, rows, reach, self.sizes)
+        at = quadratic(forced, own, margin, rows, reach, self.sizes, compiled)
         return Centre(beta, offset, float(theta[-1]), margin, reach, used, at)
+
+    def _loops(self, forced: Float64[Array, "s n"], used: Int[Array, "u"]) -> bool:
+        """Whether a centre over so many columns is made by compiled loops."""
+        return self.compiled.fits(len(forced) + len(used), forced.shape[1])
 
 
 def refit(
@@ -338,8 +342,13 @@ def refit(
     start: Float64[Array, "s1"],
     rows: Rows,
     steps: int = STEPS,
+    compiled: bool = False,
 ) -> Float64[Array, "s1"]:
     """Newton with halved steps from `start`, at most so many points seen; the intercept last."""
+    if compiled and isinstance(rows.loss, Logistic):
+        from optprobe.engine import logistic_rows
+
+        return logistic_rows.refit(forced, fixed, start, rows, steps)
     block = np.concatenate([forced, np.ones((1, len(fixed)))]) * rows.y
     fixed = fixed * rows.y
     ridge = np.append(np.full(len(forced), rows.lam), 0.0)

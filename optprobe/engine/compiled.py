@@ -21,6 +21,11 @@ class Compiled:
     def worth(self, seconds: float) -> bool:
         """Whether they are, with so much more to do."""
         self.seconds += seconds
+        return self.loaded
+
+    @property
+    def loaded(self) -> bool:
+        """Whether they are by now, whatever is still to do."""
         return self.seconds > LOADING
 
     def bounds(self, supports: int) -> bool:

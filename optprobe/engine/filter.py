@@ -43,6 +43,7 @@ from jaxtyping import Float64, Int
 
 from optprobe.bounds import repair_intercept
 from optprobe.engine.damping import REACH, limits, moves
+from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows
 from optprobe.threads import in_threads, workers
@@ -130,17 +131,29 @@ def around(
     margin: Float64[Array, "n"],
     rows: Rows,
     reach: float | None = None,
+    compiled: bool = False,
 ) -> Around:
     """The centre with these margins; arguments as for `quadratic`."""
-    w, y = rows.w, rows.y
     clip, usual = limits(rows)
     reach = usual if reach is None else reach
+    if compiled and isinstance(rows.loss, Logistic):
+        from optprobe.engine.logistic_rows import moved
+
+        entropy, given = moved(margin, rows, reach)
+    else:
+        entropy, given = _moved(margin, rows, reach)
+    value = entropy - float(np.sum((forced @ given.push) ** 2)) / (2 * rows.lam)
+    return Around(value, reach, given, float(given.move.sum()), clip)
+
+
+def _moved(margin: Float64[Array, "n"], rows: Rows, reach: float) -> tuple[float, Weightings]:
+    """sum w H(a) and the weights of the rows at the repaired dual point of these margins."""
+    w, y = rows.w, rows.y
     a = repair_intercept(rows.loss.dual(margin)[None], y, w, rows.loss)[0]
     omega, bend, slope = moves(rows.loss, a, reach)
-    weight, u = w * omega, w * a * y
-    given = Weightings(u, weight, w * bend, weight * y * slope)
-    value = float(rows.loss.conjugate(a) @ w - np.sum((forced @ u) ** 2) / (2 * rows.lam))
-    return Around(value, reach, given, float(weight.sum()), clip)
+    weight = w * omega
+    given = Weightings(w * a * y, weight, w * bend, weight * y * slope)
+    return float(rows.loss.conjugate(a) @ w), given
 
 
 def quadratic(
@@ -150,6 +163,7 @@ def quadratic(
     rows: Rows,
     reach: float | None = None,
     sizes: Sizes | None = None,
+    compiled: bool = False,
 ) -> Quadratic:
     """The quadratic of the centre with these margins.
 
@@ -159,19 +173,29 @@ def quadratic(
         rows: labels, weights, a loss of `damping.MOVED` and ridge.
         reach: e, by default that of `damping.limits`.
         sizes: of these columns and perhaps others, where they are known.
+        compiled: whether to take compiled loops.
     """
-    at = around(forced, margin, rows, reach)
-    return quadratic_of(at, forced, free, rows, sizes or sizes_of(free, forced))
+    at = around(forced, margin, rows, reach, compiled)
+    return quadratic_of(at, forced, free, rows, sizes or sizes_of(free, forced), compiled)
 
 
 def quadratic_of(
-    at: Around, forced: Float64[Array, "s n"], free: Block, rows: Rows, sizes: Sizes
+    at: Around,
+    forced: Float64[Array, "s n"],
+    free: Block,
+    rows: Rows,
+    sizes: Sizes,
+    compiled: bool = False,
 ) -> Quadratic:
     """The quadratic of a centre over some free columns."""
     if isinstance(free, Resident):
         from optprobe.engine.device import sums as on_device
 
         found = on_device.sums(forced, free, at.given, at.clip)
+    elif compiled:
+        from optprobe.engine import column_sums
+
+        found = column_sums.sums(forced, free, at.given, at.clip)
     else:
         found = sums(forced, free, at.given, at.clip)
     length = found.length * (REACH / at.reach)

@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Int
 
 from optprobe.engine.extending import every, extend, extend_last
-from optprobe.engine.filter import Quadratic, costs
+from optprobe.engine.filter import Quadratic
 from optprobe.engine.leaves import Found
 from optprobe.engine.pair_costs import needed, pair_costs
-from optprobe.engine.steps import step
+from optprobe.engine.steps import below, step
 from optprobe.matrix.standardise import slices
 from optprobe.threads import in_threads, nothing
 
@@ -156,14 +156,15 @@ class Loops:
         tick: Callable[[], None],
     ) -> None:
         self.E, self.stop, self.tick = pair_costs(at, lam, size), stop, tick
-        self.at, self.lam, self.cutoff = at, lam, cutoff
         self.step = step(at, np.ascontiguousarray(at.M.T), lam, cutoff)
 
     def pairs(self, bar: float) -> Int[Array, "m 2"]:
         return np.argwhere(np.triu(bar < self.E, 1)).astype(np.int32)
 
     def left(self, sets: Int[Array, "m r"]) -> Int[Array, "m2 r"]:
-        return sets[~(self.at.value - costs(self.at, sets.T, self.lam) >= self.cutoff)]
+        left = np.empty(len(sets), np.bool_)
+        below(self.step, sets, left)
+        return sets[left]
 
     def drop(self, columns: list[int]) -> None:
         self.E[columns] = self.E[:, columns] = -np.inf
