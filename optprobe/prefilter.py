@@ -17,7 +17,7 @@ from optprobe.bounds import DualPoints, branch_bounds
 from optprobe.heuristics.rankings import f_statistic, mean_difference
 from optprobe.matrix import DesignMatrix
 from optprobe.problem import Problem
-from optprobe.relaxation import Nodes, Relaxed, relax
+from optprobe.relaxation import ACCURACY, Nodes, Relaxed, relax
 from optprobe.rows import Rows
 
 Array = np.ndarray
@@ -31,13 +31,15 @@ def root_relaxation(
     cutoff: float,
     start: Float64[Array, "d"] | None = None,
     intercept: float = 0.0,
+    accuracy: float = ACCURACY,
     stop: Callable[[], bool] = lambda: False,
 ) -> Relaxed:
     """The perspective relaxation over all free columns: a batch of one (`relaxation.relax`)."""
     d = len(free)
     nodes = Nodes(np.zeros((1, d), bool), free[None], np.array([min(k, int(free.sum()))]))
     first = np.zeros((1, d)) if start is None else start[None]
-    return relax(matrix, rows, nodes, first, np.array([intercept]), cutoff, stop=stop)
+    middle = np.array([intercept])
+    return relax(matrix, rows, nodes, first, middle, cutoff, accuracy=accuracy, stop=stop)
 
 
 def covariance(problem: Problem) -> Float64[Array, "d"]:

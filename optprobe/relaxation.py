@@ -29,6 +29,9 @@ from optprobe.threads import in_threads
 
 Array = np.ndarray
 
+ACCURACY = 1e-6
+"""Relative duality gap at which a relaxation is done."""
+
 NEWTON = 3
 """Second-order steps of a node in a round, at most."""
 
@@ -99,7 +102,7 @@ def relax(
     start_intercept: Float64[Array, "batch"],
     cutoff: float,
     *,
-    accuracy: float = 1e-6,
+    accuracy: float = ACCURACY,
     stop: Callable[[], bool] = lambda: False,
 ) -> Relaxed:
     """Bound every node of the batch, stopping early at those that pass the cutoff.

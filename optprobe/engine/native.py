@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from optprobe.bounds import DualPoint, DualPoints, dual_points, stored_as
+from optprobe.engine.damping import MOVED
 from optprobe.engine.incumbent import first_incumbent, rounded, selected
 from optprobe.engine.node import Node
 from optprobe.engine.proof import Proof
+from optprobe.engine.singles import together
 from optprobe.engine.tree import Search
 from optprobe.heuristics.fits import Incumbent, best_of
 from optprobe.interrupt import Interrupt
@@ -21,13 +23,16 @@ from optprobe.matrix import DesignMatrix
 from optprobe.prefilter import root_relaxation, screen
 from optprobe.problem import Problem
 from optprobe.progress import ProgressLog, TracePoint
-from optprobe.relaxation import Relaxed
+from optprobe.relaxation import ACCURACY, Relaxed
 from optprobe.result import Limit, Limits
 from optprobe.rows import Rows
 from optprobe.support import STORED_MU, fit_support
 from optprobe.threads import single_threaded_blas
 
 Array = np.ndarray
+
+ANY = 1e300
+"""Accuracy of a relaxation that its first dual point has."""
 
 POINTS = 64
 """Stored dual points evaluated at once."""
@@ -150,6 +155,7 @@ def _run(
         exact=exact,
         rows=rows,
         k=problem.k,
+        accuracy=_accuracy(problem),
         columns=numbers[inside],
         proof=proof,
         incumbent=replace(incumbent, support=np.searchsorted(inside, incumbent.support)),
@@ -218,6 +224,7 @@ def _root(
         free,
         start=start[0] if len(start) else None,
         intercept=hints[-1].intercept if hints else 0.0,
+        accuracy=_accuracy(problem),
         stop=stop,
     )
     known = [place[s] for s in warm.supports]
@@ -234,6 +241,14 @@ def _root(
         relaxed = relax_root(_cutoff(problem, matrix, incumbent, gap))
     incumbent = _exact(problem, matrix, numbers, incumbent)
     return incumbent, relaxed, _cutoff(problem, matrix, incumbent, gap)
+
+
+def _accuracy(problem: Problem) -> float:
+    """Of relaxations: where the filter bounds every column by itself any dual point will do, and
+    that of no column is better for each of them than one that all share."""
+    rows = problem.rows
+    alone = problem.k == 1 and isinstance(rows.loss, MOVED) and together(len(rows.w)) > 0
+    return ANY if alone else ACCURACY
 
 
 def _cutoff(problem: Problem, matrix: DesignMatrix, incumbent: Incumbent, gap: float) -> float:

@@ -89,6 +89,7 @@ class Search:
     """One search over the columns of `matrix`; `columns` are their numbers in X.
 
     Attributes:
+        accuracy: of the relaxations.
         exact: fetches columns in float64 for the fits, also where `matrix` holds float32.
         margin: what float rounding may cost a node's bound; the final lower bound is reduced by
             it, and by `fit_margin` where it comes from a fit.
@@ -106,6 +107,7 @@ class Search:
     exact: Columns
     rows: Rows
     k: int
+    accuracy: float
     columns: Int[Array, "d"]
     proof: Proof
     incumbent: Incumbent
@@ -220,7 +222,14 @@ class Search:
         """Relax a batch and resolve each of its nodes; the best child becomes the dive."""
         nodes, start, intercept = unpacked(batch, self.k, len(self.columns))
         relaxed = relax(
-            self.matrix, self.rows, nodes, start, intercept, self.cutoff, stop=self.out_of_time
+            self.matrix,
+            self.rows,
+            nodes,
+            start,
+            intercept,
+            self.cutoff,
+            accuracy=self.accuracy,
+            stop=self.out_of_time,
         )
         self.rounding_heuristic(nodes, relaxed)
         children: list[Node] = []
