@@ -61,7 +61,7 @@ SINGLE = 1e-3
 
 ROUNDING = float(np.finfo(np.float32).eps)
 
-STEPS = 60
+STEPS = 120
 """Passes at most; 6 to 15 are usual."""
 
 
@@ -124,13 +124,14 @@ def _follow(block, single, given, best, cutoff, floor, steps):  # type: ignore
     found = START_MU, np.inf, -np.inf
     centring = idle = 0
     least = np.inf
-    rough = True
+    rough, stuck = True, False
     for turn in range(steps):
         mu, loss = apart(margin, now, w)
         pair = (np.sum(lower * z + upper * (1.0 - z)) + nu * room) / (2 * c + 1)
         left = mu + pair * c
-        idle = 0 if left < least else idle + 1
-        least = min(least, left)
+        if turn:  # the first step may lead far from the path of START_MU
+            idle = 0 if left < least else idle + 1
+            least = min(least, left)
         beta = theta[at]
         primal = loss + 0.5 * (np.sum(ridge * theta**2) + lam * np.sum(beta**2 / z))
         passing = primal - left > cutoff  # near the path the dual is primal - 2 left
@@ -143,7 +144,7 @@ def _follow(block, single, given, best, cutoff, floor, steps):  # type: ignore
                 goal = max(goal, mu)
         near = mu <= 2.0 * goal
         centring += near
-        last = centring > CENTRING or idle > CENTRING or turn == steps - 1
+        last = stuck or centring > CENTRING or idle > CENTRING or turn == steps - 1
         if near or passing or last:
             on_path(margin, mu, part)
             dual = _dual(block, part, given)
@@ -162,26 +163,31 @@ def _follow(block, single, given, best, cutoff, floor, steps):  # type: ignore
         give = 1.0 / (lam * beta**2 / z**3 + barrier)
         stiff = nu / room
         soft = 1.0 + stiff * give.sum()
-        if rough:  # until rows near the kink weigh too much for it
-            gram(single, step[0].astype(np.float32), hessian)
-            rough = ROUNDING * np.diag(hessian).max() <= SINGLE * lam
-        if not rough:
-            gram(block, step[0], hessian)
-        for p in range(q):
-            hessian[p, p] += ridge[p] + 1e-14
-            right[p] = ridge[p] * theta[p] - dot(block[p], step[1])
         push = 0.5 * lam * (beta / z) ** 2 - t / room - t / (1.0 - z) + t / z
         mean = np.sum(give * push) / soft
         tilt = slope * give
-        for i in range(c):
-            for k in range(c):
-                hessian[at[i], at[k]] += stiff / soft * tilt[i] * tilt[k]
-            # lam / z - slope^2 give, without the cancellation
-            hessian[at[i], at[i]] += lam / z[i] * barrier[i] * give[i]
-            right[at[i]] += lam / z[i] * beta[i] + tilt[i] * (push[i] - stiff * mean)
-        move[:] = 0.0
-        if not descend(hessian, right, move):
-            break
+        while True:
+            if rough:  # until rows near the kink weigh too much for it
+                gram(single, step[0].astype(np.float32), hessian)
+                rough = ROUNDING * np.diag(hessian).max() <= SINGLE * lam
+            if not rough:
+                gram(block, step[0], hessian)
+            for p in range(q):
+                hessian[p, p] += ridge[p] + 1e-14
+                right[p] = ridge[p] * theta[p] - dot(block[p], step[1])
+            for i in range(c):
+                for k in range(c):
+                    hessian[at[i], at[k]] += stiff / soft * tilt[i] * tilt[k]
+                # lam / z - slope^2 give, without the cancellation
+                hessian[at[i], at[i]] += lam / z[i] * barrier[i] * give[i]
+                right[at[i]] += lam / z[i] * beta[i] + tilt[i] * (push[i] - stiff * mean)
+            move[:] = 0.0
+            stuck = not descend(hessian, right, move)
+            if not (stuck and rough):
+                break
+            rough = False  # columns that nearly repeat each other show its rounding
+        if stuck:
+            continue
         change = push - slope * move[at]
         total = np.sum(give * change) / soft
         dz = give * (change - stiff * total)
@@ -236,7 +242,7 @@ def _on_path(gain, t, r):  # type: ignore
     z = np.empty(len(gain))
     if not len(gain):
         return z
-    low = gain.min() - 2.0 * t
+    low = min(gain.min(), 0.0) - 2.0 * t
     high = gain.max() + t * (len(gain) + 2) / max(r, 1.0)  # where every z < r / count
     for _ in range(20):
         nu = 0.5 * (low + high)

@@ -1,6 +1,6 @@
 """Compiled loops over vectors that the compiled methods share; the processor runs them in lanes.
 
-Float32 and float64 alike. None allocates, and all let go of the interpreter.
+Float32 and float64 alike; all let go of the interpreter.
 """
 
 from __future__ import annotations

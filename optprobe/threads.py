@@ -104,7 +104,7 @@ def one_ahead(
 
     An item is asked for before the caller has the one before it, whatever the number of threads.
     """
-    alone = workers() < 2
+    pool = ThreadPoolExecutor(1, "optprobe") if workers() > 1 else None
     held: list[tuple[Item, Future[Value]]] = []
 
     def first() -> tuple[Item, Value]:
@@ -117,18 +117,19 @@ def one_ahead(
 
     try:
         for item in items:
-            if alone:
+            if pool is None:
                 future: Future[Value] = Future()
                 future.set_result(work(item))
             else:
-                future = _pool(1).submit(_by_itself, work, item)
+                future = pool.submit(_by_itself, work, item)
             held.append((item, future))
             if len(held) > 1:
                 yield first()
         while held:
             yield first()
     finally:
-        wait([future for _, future in held])  # it may write to what is used again
+        if pool is not None:  # what was begun may write to what is used again
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _by_itself(work: Callable[[Item], Value], item: Item) -> Value:

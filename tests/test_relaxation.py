@@ -13,7 +13,8 @@ from scipy.optimize import brentq, minimize
 
 from optprobe import demo
 from optprobe.bounds import dual_points, node_bound, stored_as
-from optprobe.losses import LOSSES
+from optprobe.hinge_relaxation import follow
+from optprobe.losses import LOSSES, get_loss
 from optprobe.matrix import DenseMatrix
 from optprobe.prefilter import best_columns, root_relaxation
 from optprobe.problem import Problem
@@ -466,6 +467,19 @@ def test_one_column_and_two_rows(loss):
     exact = fit_support(Z, rows).primal[0]
     assert found.bound[0] == pytest.approx(exact, rel=1e-3)
     assert found.bound[0] <= exact + 1e-12
+
+
+def test_the_hinge_s_path_goes_on_where_columns_repeat_each_other():
+    """Rounding of float32 leaves no positive definite system there."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = np.tile(rng.standard_normal((12, 400)), (2, 1))
+        score = rng.standard_normal(4) @ X[:4] + rng.standard_normal(400)
+        y = np.where(score > 0.0, 1.0, -1.0)
+        w = np.where(y > 0, 0.5 / (y > 0).sum(), 0.5 / (y < 0).sum())
+        rows = Rows(y, w, get_loss("hinge"), 0.1)
+        found = follow(signed(X, rows), rows, np.zeros(24, bool), 4, np.zeros(25), np.inf)
+        assert found.primal - found.dual <= 1e-5 * found.primal
 
 
 def test_the_hinge_s_path_ends_at_the_optimum_on_heavy_tailed_columns():

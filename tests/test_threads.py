@@ -100,6 +100,23 @@ def test_what_was_begun_ahead_has_ended_when_the_caller_raises():
     assert ended == [1]
 
 
+def test_nothing_is_begun_ahead_once_the_caller_s_own_work_has_raised():
+    begun: list[int] = []
+    may_end = threading.Event()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        assert may_end.wait(60)
+
+    def between() -> None:
+        threading.Timer(0.1, may_end.set).start()
+        raise ValueError("between")
+
+    with pytest.raises(ValueError, match="between"):
+        list(threads.one_ahead(work, range(3), between))
+    assert begun == [0]
+
+
 def test_an_error_ahead_reaches_the_caller():
     def work(item: int) -> float:
         return 1 / (1 - item)

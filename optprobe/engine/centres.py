@@ -333,7 +333,7 @@ class Centres:
 
     def _loops(self, forced: Float64[Array, "s n"], used: Int[Array, "u"]) -> bool:
         """Whether a centre over so many columns is made by compiled loops."""
-        return self.compiled.fits(len(forced) + len(used), forced.shape[1])
+        return self.compiled.columns(len(forced) + len(used), forced.shape[1])
 
 
 def refit(

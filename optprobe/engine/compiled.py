@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 LOADING, SUPPORT, NUMBER = 0.3, 2.5e-7, 1e-8
 """Seconds, about: to load the compiled loops; to bound a support by NumPy; for a number that a
-batch of fits reads. A search that would take less than the first goes without them."""
+batch of fits or a centre reads. A search that would take less than the first goes without them."""
 
 
 @dataclass
@@ -21,17 +21,17 @@ class Compiled:
     def worth(self, seconds: float) -> bool:
         """Whether they are, with so much more to do."""
         self.seconds += seconds
-        return self.loaded
+        return self.taken
 
     @property
-    def loaded(self) -> bool:
-        """Whether they are by now, whatever is still to do."""
+    def taken(self) -> bool:
+        """Whether they are by now, whatever is still to do: the search takes them from here on."""
         return self.seconds > LOADING
 
     def bounds(self, supports: int) -> bool:
         """Whether they are, with so many more supports to bound."""
         return self.worth(SUPPORT * supports)
 
-    def fits(self, columns: int, rows: int) -> bool:
-        """Whether they are, with supports to fit that have so many more columns between them."""
-        return self.worth(NUMBER * columns * rows)
+    def columns(self, number: int, rows: int) -> bool:
+        """Whether they are, with supports to fit, or a centre, of so many more columns."""
+        return self.worth(NUMBER * number * rows)

@@ -110,7 +110,7 @@ def fit_leaf(
         from optprobe.engine.device import pruning as on_device
 
         theta, dual = on_device.prune(block, inside, rows, at, cutoff)
-    elif logistic and compiled.fits(supports.size, len(rows.w)):
+    elif logistic and compiled.columns(supports.size, len(rows.w)):
         from optprobe.engine.pruning import prune
 
         theta, dual = prune(np.asarray(block), inside, rows, at, cutoff)
@@ -177,11 +177,11 @@ class Filter:
         return self.serves and 1 <= size <= MOST_ADDED and fits
 
     def beside(self, members: int) -> bool:
-        """Whether a node with so many free columns is one processor's work, and another is free.
+        """Whether the filter of a node with so many free columns is one processor's work.
 
-        Only once the compiled loops are loaded: until then two threads would count towards it.
+        Only once the search takes compiled loops: until then two threads would count towards it.
         """
-        return self.device is None and self.compiled.loaded and members < SLICE
+        return self.device is None and self.compiled.taken and members < SLICE
 
     def __call__(
         self,

@@ -64,7 +64,7 @@ def _moved(margin, y, w, psi, push, move, tilt):  # type: ignore
         a = push[i] * (up if y[i] > 0.0 else down)
         rest = 1.0 - a
         place = min(a, rest) * (2 * nodes)
-        left = min(int(place), nodes - 1)
+        left = max(0, min(int(place), nodes - 1))
         share = place - left
         omega = a * rest * (psi[left] * (1.0 - share) + psi[left + 1] * share)
         log, other = math.log(max(a, TINY)), math.log(max(rest, TINY))

@@ -163,7 +163,7 @@ class Loops:
 
     def left(self, sets: Int[Array, "m r"]) -> Int[Array, "m2 r"]:
         left = np.empty(len(sets), np.bool_)
-        below(self.step, sets, left)
+        below(self.step, np.ascontiguousarray(sets, np.int64), left)
         return sets[left]
 
     def drop(self, columns: list[int]) -> None:

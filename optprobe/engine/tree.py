@@ -328,7 +328,10 @@ class Search:
     def look(
         self, node: Node, members: Array, at: Point, cutoff: float, tick: Callable[[], None]
     ) -> Looked:
-        """Which supports of a node survive a cutoff; changes only the filter."""
+        """Which supports of a node survive a cutoff, none told if it is too late to ask; changes
+        nothing but the filter."""
+        if self.out_of_time():
+            return Looked(None, None)
         chosen, size = node.forced, min(self.k - len(node.forced), len(members))
         need = at.value - float(at.gain[chosen].sum()) - cutoff
         filtered = self.filter.takes(len(members), size)

@@ -48,8 +48,8 @@ def fit_supports(
     theta = np.zeros((batch, k + 1)) if start is None else start.copy()
     solution = np.empty_like(theta)
     primal, dual, mu, lower = (np.empty(batch) for _ in range(4))
-    chunk = HINGE_CHUNK if isinstance(rows.loss, Hinge) else CHUNK
-    step = max(1, chunk // block.shape[1])
+    numbers = HINGE_CHUNK if isinstance(rows.loss, Hinge) else CHUNK
+    step = max(1, numbers // block.shape[1])
     parts = [slice(first, first + step) for first in range(0, batch, step)]
 
     def fit_part(part: slice) -> ChunkFits:

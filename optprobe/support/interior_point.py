@@ -86,7 +86,7 @@ def _fitted(given, cutoff, accuracy, steps, into):  # type: ignore
     now, step = np.empty((3, n)), np.empty((5, n))
     hessian, right, move = np.empty((q, q)), np.empty(q), np.empty(q)
     primal, dual, best_mu, lower = np.inf, -np.inf, 1.0, -np.inf
-    centred, careful, last = 0, False, np.inf  # centring steps taken at STORED_MU
+    centred, careful, stuck, last = 0, False, False, np.inf  # centring steps taken at STORED_MU
     _margins(block, theta, margin)
     started(margin, _first(given, theta, margin, part), now)
     for turn in range(steps):
@@ -97,7 +97,7 @@ def _fitted(given, cutoff, accuracy, steps, into):  # type: ignore
             solution[:] = theta
         # Near the path a dual value is 2 mu below the primal: what cannot end a fit can wait.
         enough = value - mu > cutoff or mu <= accuracy * value or centred > 0
-        if enough or turn == steps - 1:
+        if enough or stuck or turn == steps - 1:
             on_path(margin, max(mu, 1e-300), part)
             bound = _dual(given, part)
             if bound > dual and mu >= 0.5 * STORED_MU * primal:
@@ -110,7 +110,7 @@ def _fitted(given, cutoff, accuracy, steps, into):  # type: ignore
                 lower = own
                 point[:] = now[0]
         exact = primal - lower <= HINGE_GAP * primal and centred >= CENTRING
-        if dual > cutoff or primal - dual <= accuracy * primal or exact:
+        if dual > cutoff or primal - dual <= accuracy * primal or exact or stuck:
             break
         # The path is followed down to `least` and no further: there, pure centring steps.
         stored = centred < CENTRING
@@ -129,8 +129,9 @@ def _fitted(given, cutoff, accuracy, steps, into):  # type: ignore
             hessian[p, p] += ridge[p] + 1e-14
             right[p] = ridge[p] * theta[p] - dot(block[p], step[1])
         move[:] = 0.0
-        if not descend(hessian, right, move):
-            break
+        stuck = not descend(hessian, right, move)
+        if stuck:
+            continue
         _margins(block, move, part)
         length = BOUNDARY * reach(now, part, step, aim) if careful else 1.0
         theta += length * move
