@@ -36,7 +36,7 @@ from optprobe.progress import ProgressLog
 from optprobe.relaxation import Nodes, Relaxed, relax
 from optprobe.result import Limit, Limits
 from optprobe.support import Fits, Rows
-from optprobe.threads import nothing, one_ahead
+from optprobe.threads import nothing, one_ahead, threads_limited, workers
 
 Array = np.ndarray
 
@@ -371,11 +371,12 @@ class Search:
         def look(child: Child, tick: Callable[[], None] = nothing) -> Looked:
             return self.look(child.node, child.members, at, child.cutoff, tick)
 
-        if self.filter.beside(len(members)):
+        beside = self.filter.beside(len(members))
+        if beside:
             looks = one_ahead(look, children, self.tick)
         else:
             looks = ((child, look(child, self.tick)) for child in children)
-        with closing(looks):
+        with closing(looks), threads_limited(max(1, workers() - beside)):
             for child, looked in looks:
                 if self.settle(child.node, child.members, at, looked) is None:
                     self.ahead -= child.supports
