@@ -123,7 +123,6 @@ PARTS: dict[str, Callable[[], list[Replacement]]] = {
     "one centre only": lambda: [(leaves, "CENTRES", 1)],
     "filter before branching": lambda: [(tree, "NEAR", np.inf)],
     "no fixing in the tree": unfixed,
-    "no look ahead": lambda: [(leaves.Filter, "beside", never)],
     "no hubs": lambda: [(leaves, "_hubs", lambda *_, **__: leaves.NO_COLUMNS)],
     "no compiled loops": lambda: [(compiled.Compiled, "worth", never)],
     "no screening at the root": lambda: [(native, "screen", unscreened)],

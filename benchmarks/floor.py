@@ -16,7 +16,6 @@ this machine at its best rates, which are measured first. What each part is coun
     rest          nothing: rows read and standardised, screening, the certificate
 
 Seconds are wall time on all processors that may be used; a part's own, without the parts below it.
-The filter of a child runs beside the fits of the last one elsewhere, and after them here.
 """
 
 from __future__ import annotations
@@ -181,8 +180,6 @@ def clocked(path: Path, regime: Regime, limit: float, rates: Rates) -> tuple[Clo
     limits = Limits(gap=GAP, time_s=regime.limit or limit)
     clock = Clock(rates)
     with ExitStack() as stack:
-        # A clock has one hand: no child is looked at beside the fits of another.
-        stack.enter_context(patch.object(leaves.Filter, "beside", lambda *_: False))
         for owner, name, least in needs(rates):
             work = clock.counted(getattr(owner, name), least)
             stack.enter_context(patch.object(owner, name, work))

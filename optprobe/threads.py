@@ -7,8 +7,8 @@ gain nothing from BLAS's threads and lose much where another process wants the p
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -56,10 +56,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a pool's threads do not fork
 
 
-PATIENCE = 0.1
-"""Seconds between two looks around while another thread is waited for."""
-
-
 def nothing() -> None:
     """What there is to do meanwhile, where it is not said."""
 
@@ -90,52 +86,6 @@ def in_threads(
             future.cancel()
         wait(futures)
         raise
-
-
-def one_ahead(
-    work: Callable[[Item], Value],
-    items: Iterable[Item],
-    between: Callable[[], None] = nothing,
-) -> Generator[tuple[Item, Value]]:
-    """(item, work(item)) one after another; the next is worked while the caller has the last.
-
-    That thread is the only one that works for it. `between` is called while the caller waits, in
-    its own thread.
-
-    An item is asked for before the caller has the one before it, whatever the number of threads.
-    """
-    pool = ThreadPoolExecutor(1, "optprobe") if workers() > 1 else None
-    held: list[tuple[Item, Future[Value]]] = []
-
-    def first() -> tuple[Item, Value]:
-        item, future = held[0]
-        while not future.done():
-            wait([future], PATIENCE)
-            between()
-        del held[0]
-        return item, future.result()
-
-    try:
-        for item in items:
-            if pool is None:
-                future: Future[Value] = Future()
-                future.set_result(work(item))
-            else:
-                future = pool.submit(_by_itself, work, item)
-            held.append((item, future))
-            if len(held) > 1:
-                yield first()
-        while held:
-            yield first()
-    finally:
-        if pool is not None:  # what was begun may write to what is used again
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _by_itself(work: Callable[[Item], Value], item: Item) -> Value:
-    """`work`, in one thread."""
-    with threads_limited(1):
-        return work(item)
 
 
 def single_threaded_blas() -> AbstractContextManager[object]:

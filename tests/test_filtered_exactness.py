@@ -82,7 +82,7 @@ def acting(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(owner, name, watched)
 
     def filtered(given: Any, found: leaves.Filtered) -> Counter[str]:
-        _, _, members, _, _, size, *_ = given
+        _, _, members, _, _, size, _ = given
         every = math.comb(len(members), size)
         screened = 0 if found.left is None else every - len(found.left)
         return Counter(filtered=1, screened=screened, hubs=len(found.hubs))

@@ -21,11 +21,6 @@ class Compiled:
     def worth(self, seconds: float) -> bool:
         """Whether they are, with so much more to do."""
         self.seconds += seconds
-        return self.taken
-
-    @property
-    def taken(self) -> bool:
-        """Whether they are by now, whatever is still to do: the search takes them from here on."""
         return self.seconds > LOADING
 
     def bounds(self, supports: int) -> bool:

@@ -15,7 +15,7 @@ from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.compiled import Compiled
 from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, fitted_margin, newton_start
-from optprobe.engine.filter import MOST_ADDED, SLICE, sizes_of, subsets
+from optprobe.engine.filter import MOST_ADDED, sizes_of, subsets
 from optprobe.engine.pair_costs import dearer
 from optprobe.engine.singles import singles, together
 from optprobe.heuristics.fits import Columns
@@ -146,6 +146,7 @@ class Filter:
         rows: labels, weights, loss and ridge.
         stop: whether to give up.
         device: where nodes are worked; None for the host.
+        tick: called now and then in the middle of a node, in the caller's thread.
         compiled: whether the search takes its compiled loops.
         centres: remembers which offsets work.
         sampled: how many supports of the last node its first centre leaves, as a sample tells.
@@ -155,6 +156,7 @@ class Filter:
     rows: Rows
     stop: Callable[[], bool]
     device: torch.device | None = None
+    tick: Callable[[], None] = nothing
     compiled: Compiled = field(default_factory=Compiled, init=False)
     centres: Centres = field(init=False)
     sampled: float = field(default=0.0, init=False)
@@ -176,13 +178,6 @@ class Filter:
         fits = together(n) > 0 if size == 1 else 8 * members * n <= MOST_BYTES
         return self.serves and 1 <= size <= MOST_ADDED and fits
 
-    def beside(self, members: int) -> bool:
-        """Whether the filter of a node with so many free columns is one processor's work.
-
-        Only once the search takes compiled loops: until then two threads would count towards it.
-        """
-        return self.device is None and self.compiled.taken and members < SLICE
-
     def __call__(
         self,
         chosen: Int[Array, "s"],
@@ -191,7 +186,6 @@ class Filter:
         offset: Float64[Array, "f"],
         size: int,
         cutoff: float,
-        tick: Callable[[], None] = nothing,
     ) -> Filtered:
         """Bound every S1 + T, T in F of `size` columns, at one centre or several.
 
@@ -201,10 +195,9 @@ class Filter:
             offset: its coefficients on F.
             size: how many columns to add.
             cutoff: what a bound must reach.
-            tick: called now and then, in the caller's thread.
         """
         if size == 1:
-            return self._singles(chosen, members, theta, cutoff, tick)
+            return self._singles(chosen, members, theta, cutoff)
         block = self._held_columns(np.concatenate([chosen, members]))
         forced, free = np.asarray(block[: len(chosen)]), block[len(chosen) :]
         first, sample = self.centres.centre(forced, free, theta, offset, size, cutoff)
@@ -216,7 +209,7 @@ class Filter:
         if len(sample.pool) == f and sample.number > BEYOND * most:
             hubs = _hubs(sample.supports, sample.weight, f, most, 0.0, until=most)
             return Filtered(points, None, hubs, first.margin)
-        found = self._left(first, f, size, cutoff, child, tick)
+        found = self._left(first, f, size, cutoff, child)
         if found is None or len(found.hubs):
             hubs = NO_COLUMNS if found is None else found.hubs
             return Filtered(points, None, hubs, first.margin)
@@ -242,42 +235,33 @@ class Filter:
         members: Int[Array, "f"],
         theta: Float64[Array, "s1"],
         cutoff: float,
-        tick: Callable[[], None],
     ) -> Filtered:
         """The same for one more column, at one centre."""
         asked = chosen, members, theta, self.rows, cutoff
-        at = singles(self.columns, *asked, self.stop, tick)
+        at = singles(self.columns, *asked, self.stop, self.tick)
         used = at.beta != 0.0
         point = DualPoint(chosen[used], at.beta[used], at.intercept, 0.0)
         left = None if at.left is None else np.searchsorted(members, at.left)[:, None]
         return Filtered([(point, at.reach)], left, NO_COLUMNS, at.margin)
 
-    def _left(
-        self,
-        first: Centre,
-        f: int,
-        size: int,
-        cutoff: float,
-        child: float,
-        tick: Callable[[], None],
-    ) -> Found | None:
+    def _left(self, first: Centre, f: int, size: int, cutoff: float, child: float) -> Found | None:
         """What the first centre leaves; None if time ran out."""
         asked = first.at, size, self.rows.lam, cutoff, child, self.stop
         if self.device is not None:
             from optprobe.engine.device import pairs as on_device
 
-            return on_device.above(*asked, self.device, tick)
+            return on_device.above(*asked, self.device, self.tick)
         if self.compiled.bounds(math.comb(f, size)):
             from optprobe.engine import pairs
 
-            return pairs.above(*asked, tick)
+            return pairs.above(*asked, self.tick)
         kept: list[Array] = []
         dear = dearer(first.at, size, self.rows.lam, cutoff)
         for number, every in enumerate(subsets(f, size)):
             part = every[:, dear(every)]
             kept.append(part[:, first.below(part, self.rows.lam, cutoff)].T)
             if number % LOOKS == LOOKS - 1:
-                tick()
+                self.tick()
                 if self.stop():
                     return None
         return Found(np.concatenate([np.empty((0, size), np.int64), *kept]), NO_COLUMNS)

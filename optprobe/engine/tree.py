@@ -15,18 +15,16 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int
 
 from optprobe.bounds import branch_bounds
 from optprobe.engine.enumeration import surviving_subsets
-from optprobe.engine.leaves import NO_COLUMNS, Filter, Filtered, fit_leaf
+from optprobe.engine.leaves import NO_COLUMNS, Filter, fit_leaf
 from optprobe.engine.node import Node, Point, unpacked
 from optprobe.engine.proof import Proof
 from optprobe.heuristics.fits import Columns, Incumbent, best_of, fit_many
@@ -36,7 +34,6 @@ from optprobe.progress import ProgressLog
 from optprobe.relaxation import Nodes, Relaxed, relax
 from optprobe.result import Limit, Limits
 from optprobe.support import Fits, Rows
-from optprobe.threads import nothing, one_ahead, threads_limited, workers
 
 Array = np.ndarray
 
@@ -65,23 +62,6 @@ PATIENCE = 64
 
 COARSE = 1e-3
 """Relative gap of the fits of rounded relaxations that tell which of them are fitted exactly."""
-
-
-class Looked(NamedTuple):
-    """The supports of a node that survive, None if too many do; what the filter says of it."""
-
-    subsets: Int[Array, "m r"] | None
-    filtered: Filtered | None
-
-
-class Child(NamedTuple):
-    """A child in a chain, its free columns, how many supports it takes off those ahead once it is
-    resolved, and what bounds were to reach when its turn came."""
-
-    node: Node
-    members: Int[Array, "f"]
-    supports: int
-    cutoff: float
 
 
 @dataclass
@@ -131,7 +111,7 @@ class Search:
 
     def __post_init__(self) -> None:
         where = accelerator(self.matrix)
-        self.filter = Filter(self.exact, self.rows, self.out_of_time, where)
+        self.filter = Filter(self.exact, self.rows, self.out_of_time, where, self.tick)
 
     @property
     def cutoff(self) -> float:
@@ -322,35 +302,19 @@ class Search:
             None if it did. Else the node is open, and few enough would survive without these
             columns, if there are any.
         """
-        looked = self.look(node, members, at, self.cutoff, self.tick)
-        return self.settle(node, members, at, looked)
-
-    def look(
-        self, node: Node, members: Array, at: Point, cutoff: float, tick: Callable[[], None]
-    ) -> Looked:
-        """Which supports of a node survive a cutoff, none told if it is too late to ask; changes
-        nothing but the filter."""
-        if self.out_of_time():
-            return Looked(None, None)
         chosen, size = node.forced, min(self.k - len(node.forced), len(members))
-        need = at.value - float(at.gain[chosen].sum()) - cutoff
+        need = at.value - float(at.gain[chosen].sum()) - self.cutoff
         filtered = self.filter.takes(len(members), size)
         few = ENUMERATE if np.isfinite(self.rows.loss.lipschitz) else HINGE_ENUMERATE
         limit = FILTER_FROM if filtered else few if size > 1 else np.inf
         subsets = surviving_subsets(at.gain[members], size, need, limit)
-        if subsets is not None or not filtered:
-            return Looked(subsets, None)
-        theta, offset = np.append(at.beta[chosen], at.intercept), at.beta[members]
-        fits = cutoff - self.margin + self.fit_margin
-        found = self.filter(chosen, members, theta, offset, size, fits, tick)
-        return Looked(found.left, found)
-
-    def settle(self, node: Node, members: Array, at: Point, looked: Looked) -> Array | None:
-        """Fit what a look has left, if few enough; returns what `leaf` does."""
-        subsets, found = looked
+        found = None
+        if subsets is None and filtered:
+            theta, offset = np.append(at.beta[chosen], at.intercept), at.beta[members]
+            found = self.filter(chosen, members, theta, offset, size, self.fit_cutoff)
+            subsets = found.left
         hubs = NO_COLUMNS if found is None else members[found.hubs]
         near = None if found is None else found.margin
-        chosen = node.forced
         if subsets is None or not self.enumerate(node.number, chosen, members[subsets], at, near):
             return hubs
         if found is not None:
@@ -361,44 +325,17 @@ class Search:
     def chain(self, node: Node, members: Array, at: Point, order: Array) -> list[Node]:
         """Split on one free column after another, in this order, and filter each side in; then
         what has none of them. No child has a relaxation of its own before.
-
-        The filter of a small node is many short calls for one processor: that of the next child
-        runs beside the fits of the last.
         """
-        opened: list[Node] = []
-        children = self.children(node, members, at, order, opened)
-
-        def look(child: Child, tick: Callable[[], None] = nothing) -> Looked:
-            return self.look(child.node, child.members, at, child.cutoff, tick)
-
-        beside = self.filter.beside(len(members))
-        if beside:
-            looks = one_ahead(look, children, self.tick)
-        else:
-            looks = ((child, look(child, self.tick)) for child in children)
-        with closing(looks), threads_limited(max(1, workers() - beside)):
-            for child, looked in looks:
-                if self.settle(child.node, child.members, at, looked) is None:
-                    self.ahead -= child.supports
-                else:
-                    opened.append(child.node)
-                self.report()
-        return opened
-
-    def children(
-        self, node: Node, members: Array, at: Point, order: Array, opened: list[Node]
-    ) -> Iterator[Child]:
-        """The children of `chain` that are to be filtered; what there is no time for is opened."""
         size, number, point = self.k - len(node.forced), node.number, self.proof.point[node.number]
+        opened: list[Node] = []
         rest = members
         for column in order:
             forced_gain = float(at.gain[node.forced].sum())
             tail = branch_bounds(at.value, forced_gain, at.gain[rest], size)
             if tail.bound >= self.cutoff:
-                return
+                return opened
             if self.out_of_time() or self.out_of_memory():
-                opened.append(self.restricted(node, number, node.forced, rest, tail.bound))
-                return
+                return [*opened, self.restricted(node, number, node.forced, rest, tail.bound)]
             place = int(np.searchsorted(rest, column))
             inside, number = self.proof.branch(number, int(self.columns[column]), point)
             chosen = np.sort(np.append(node.forced, column))
@@ -406,13 +343,15 @@ class Search:
             rest, enters = np.delete(rest, place), np.delete(tail.entering, place)
             free = rest[enters < self.cutoff]
             child = self.restricted(node, inside, chosen, free, entering)
-            supports = math.comb(len(rest), size - 1)
-            if child.bound >= self.cutoff:
-                self.ahead -= supports
+            if child.bound >= self.cutoff or self.leaf(child, free, at) is None:
+                self.ahead -= math.comb(len(rest), size - 1)
             else:
-                yield Child(child, free, supports, self.cutoff)
+                opened.append(child)
+            self.report()
         after = self.restricted(node, number, node.forced, rest, node.bound)
-        yield Child(after, rest, 0, self.cutoff)
+        if self.leaf(after, rest, at) is not None:
+            opened.append(after)
+        return opened
 
     def restricted(
         self, node: Node, number: int, chosen: Array, members: Array, bound: float
