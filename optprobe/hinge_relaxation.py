@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from optprobe.hinge_rows import BOUNDARY, apart, class_scaled, directed, moved, on_path, started
-from optprobe.loops import add, descend, dot, gram
+from optprobe.loops import add, combine, descend, dot, gram, times
 from optprobe.rows import Rows
 
 Array = np.ndarray
@@ -60,6 +60,7 @@ SINGLE = 1e-3
 """Share of the ridge that float32 rounding of a Gram matrix may reach."""
 
 ROUNDING = float(np.finfo(np.float32).eps)
+"""Relative, of an entry of a Gram matrix in float32."""
 
 STEPS = 120
 """Passes at most; 6 to 15 are usual."""
@@ -113,8 +114,7 @@ def _follow(block, single, given, best, cutoff, floor, steps):  # type: ignore
     theta, part = best.copy(), np.empty(n)
     hessian, right, move = np.empty((q, q)), np.empty(q), np.empty(q)
     margin[:] = 0.0
-    for p in range(q):
-        add(margin, theta[p], block[p])
+    combine(theta, block, margin)
     started(margin, START_MU, now)
     c = len(at)
     t = START_MU / max(c, 1)
@@ -201,9 +201,8 @@ def _follow(block, single, given, best, cutoff, floor, steps):  # type: ignore
             pace = max(pace, -dlower[i] / lower[i], -dupper[i] / upper[i])
         length = BOUNDARY / pace
         part[:] = 0.0
-        for p in range(q):
-            add(part, move[p], block[p])
-            theta[p] += length * move[p]
+        combine(move, block, part)
+        theta += length * move
         add(margin, length, part)
         moved(margin, now, part, step, aim, length)
         z, lower, upper = z + length * dz, lower + length * dlower, upper + length * dupper
@@ -215,8 +214,7 @@ def _follow(block, single, given, best, cutoff, floor, steps):  # type: ignore
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _gain(block, a, w, lam, part):  # type: ignore
     """v_j^2 / (2 lam) of every column but the intercept's."""
-    for i in range(len(w)):
-        part[i] = w[i] * a[i]
+    times(part, w, a)
     gain = np.empty(len(block) - 1)
     for p in range(len(gain)):
         gain[p] = dot(block[p], part) ** 2 / (2.0 * lam)

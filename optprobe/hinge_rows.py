@@ -19,16 +19,24 @@ BOUNDARY = 0.9
 """Fraction of the way to the boundary that a step may go."""
 
 TINY = float(np.finfo(float).tiny)
+"""No smaller number is divided by."""
 
 FAST = {"contract", "nsz", "reassoc"}
+"""What lets sums over rows go in lanes; infinities and what is no number keep their meaning."""
+
+
+@numba.njit(inline="always")
+def _smaller(margin, mu):  # type: ignore
+    """The smaller of a and 1 - a: 2 mu / (|t| + 2 mu + (t^2 + 4 mu^2)^(1/2)), t = m - 1."""
+    far = abs(margin - 1.0)
+    return 2.0 * mu / (far + 2.0 * mu + np.sqrt(far * far + 4.0 * mu * mu))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
 def on_path(margin, mu, a):  # type: ignore
-    """a(m) = 2 mu / (t + 2 mu + (t^2 + 4 mu^2)^(1/2)), t = m - 1; 1 - a(-t) where t < 0."""
+    """a(m), which is the smaller of the two where m >= 1."""
     for i in range(len(margin)):
-        far = abs(margin[i] - 1.0)
-        small = 2.0 * mu / (far + 2.0 * mu + np.sqrt(far * far + 4.0 * mu * mu))
+        small = _smaller(margin[i], mu)
         a[i] = small if margin[i] >= 1.0 else 1.0 - small
 
 
@@ -37,9 +45,7 @@ def started(margin, mu, now):  # type: ignore
     """Every row on the path at its margin."""
     a, above, below = now
     for i in range(len(margin)):
-        far = abs(margin[i] - 1.0)
-        small = 2.0 * mu / (far + 2.0 * mu + np.sqrt(far * far + 4.0 * mu * mu))
-        beyond = margin[i] >= 1.0
+        small, beyond = _smaller(margin[i], mu), margin[i] >= 1.0
         a[i] = small if beyond else 1.0 - small
         above[i] = mu / a[i]
         below[i] = mu / (1.0 - small if beyond else small)
@@ -75,18 +81,25 @@ def directed(margin, now, w, mu, step):  # type: ignore
         pull[i] = bend[i] * residual[i] + w[i] * a[i]
 
 
+@numba.njit(inline="always")
+def _changes(a, above, below, step, i, change, mu):  # type: ignore
+    """What a row's variables change by in a whole step, in which its margin changes like this."""
+    _, _, row, residual, ends = step
+    rest = 1.0 - a[i]
+    da = row[i] * (residual[i] - change[i])
+    up = (mu - above[i] * (a[i] + da)) * rest * ends[i]
+    down = (mu - below[i] * (rest - da)) * a[i] * ends[i]
+    return da, up, down
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
 def reach(now, change, step, mu):  # type: ignore
     """The largest length in (0, 1] at which no row leaves its side."""
     a, above, below = now
-    _, _, row, residual, ends = step
     pace = 1.0
     for i in range(len(change)):
-        rest = 1.0 - a[i]
-        da = row[i] * (residual[i] - change[i])
-        up = (mu - above[i] * (a[i] + da)) * rest * ends[i]
-        down = (mu - below[i] * (rest - da)) * a[i] * ends[i]
-        pace = max(pace, -da / a[i], da / rest, -up / above[i], -down / below[i])
+        da, up, down = _changes(a, above, below, step, i, change, mu)
+        pace = max(pace, -da / a[i], da / (1.0 - a[i]), -up / above[i], -down / below[i])
     return 1.0 / pace
 
 
@@ -98,20 +111,17 @@ def moved(margin, now, change, step, mu, length):  # type: ignore
     What that leaves of m - 1 = above - below is made up by one of the two.
     """
     a, above, below = now
-    _, _, row, residual, ends = step
     left = 1.0 - BOUNDARY
     for i in range(len(margin)):
-        rest = 1.0 - a[i]
-        da = row[i] * (residual[i] - change[i])
-        up = above[i] + length * ((mu - above[i] * (a[i] + da)) * rest * ends[i])
-        down = below[i] + length * ((mu - below[i] * (rest - da)) * a[i] * ends[i])
+        da, up, down = _changes(a, above, below, step, i, change, mu)
+        up, down = above[i] + length * up, below[i] + length * down
         low, bar = left * above[i], left * below[i]
         up = up if up > low else low
         down = down if down > bar else bar
         off = margin[i] - 1.0 - (up - down)
         above[i] = up + (off if off > 0.0 else 0.0)
         below[i] = down - (off if off < 0.0 else 0.0)
-        inside, low, bar = a[i] + length * da, left * a[i], 1.0 - left * rest
+        inside, low, bar = a[i] + length * da, left * a[i], 1.0 - left * (1.0 - a[i])
         inside = inside if inside > low else low
         a[i] = inside if inside < bar else bar
 

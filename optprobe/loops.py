@@ -33,6 +33,13 @@ def dot(a, b):  # type: ignore
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def combine(theta, rows, total):  # type: ignore
+    """total += theta . rows."""
+    for p in range(len(rows)):
+        add(total, theta[p], rows[p])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def descend(hessian, gradient, theta):  # type: ignore
     """theta -= hessian^-1 gradient by Cholesky, in place; False if that fails."""
     size = len(theta)

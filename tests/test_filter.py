@@ -44,8 +44,7 @@ def faults(seeds: range, name: str, compiled: bool = False) -> Iterator[bool]:
     for seed in seeds:
         at = node(seed, name)
         reach = centres.REACHES[seed % 4] * filter.limits(at.rows).reach
-        given = at.forced, at.free, at.margin, at.rows, reach
-        made = filter.quadratic(*given, compiled=True) if compiled else filter.quadratic(*given)
+        made = filter.quadratic(at.forced, at.free, at.margin, at.rows, reach, compiled=compiled)
         omega = filter.moves(at.rows.loss, at.point, reach).omega
         live, spread = np.flatnonzero(made.reach > 0.0), at.rows.spread
         for _ in range(20):
@@ -76,8 +75,8 @@ def with_moves(change: Callable[[Moves, np.ndarray], Moves]) -> tuple[str, Calla
 def altered(change: Callable[[filter.Quadratic], filter.Quadratic]) -> tuple[str, Any]:
     honest = filter.quadratic
 
-    def quadratic(*arguments: Any) -> filter.Quadratic:
-        return change(honest(*arguments))
+    def quadratic(*arguments: Any, **named: Any) -> filter.Quadratic:
+        return change(honest(*arguments, **named))
 
     return "quadratic", quadratic
 
@@ -86,10 +85,10 @@ def another_kappa() -> tuple[str, Any]:
     """The quadratic of directions that are clipped farther out than the proof says."""
     honest, narrow = filter.quadratic, filter.limits
 
-    def quadratic(*given: Any) -> filter.Quadratic:
+    def quadratic(*given: Any, **named: Any) -> filter.Quadratic:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(filter, "limits", lambda rows: narrow(rows)._replace(clip=2.0))
-            return honest(*given)
+            return honest(*given, **named)
 
     return "quadratic", quadratic
 

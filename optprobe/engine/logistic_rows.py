@@ -1,7 +1,7 @@
 """Row by row work of a centre of the logistic loss, compiled: its fit, and what its rows may do.
 
-The formulas are those of `centres.refit`, `filter.around` and `damping`. A row takes an exponential
-and a logarithm or two, and no array is written in between.
+The formulas are those of `centres.refit`, `filter.around` and `damping`, whose NumPy writes an array
+of all rows for every operation. Here a row takes an exponential and a logarithm or two in one go.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from jaxtyping import Float64
 
 from optprobe.engine.damping import table
 from optprobe.engine.filter import Weightings
-from optprobe.loops import add, descend, dot, times
+from optprobe.loops import combine, descend, dot, times
 from optprobe.rows import Rows
 
 Array = np.ndarray
 
 TINY = float(np.finfo(float).tiny)
+"""No smaller number is divided by, or has its logarithm taken."""
 
 
 def moved(margin: Float64[Array, "n"], rows: Rows, reach: float) -> tuple[float, Weightings]:
@@ -85,8 +86,7 @@ def _refit(block, fixed, y, w, ridge, steps, base):  # type: ignore
     best = np.inf
     for turn in range(steps):
         part[:] = fixed
-        for p in range(size):
-            add(part, theta[p], block[p])
+        combine(theta, block, part)
         value = _seen(part, y, w, pull, bend)
         for p in range(size):
             value += 0.5 * ridge[p] * theta[p] * theta[p]

@@ -28,7 +28,7 @@ from optprobe.hinge_rows import (
     reach,
     started,
 )
-from optprobe.loops import add, descend, dot, gram, times
+from optprobe.loops import combine, descend, dot, gram, times
 from optprobe.support.rows import STORED_MU, ChunkFits, Rows
 
 Array = np.ndarray
@@ -87,7 +87,8 @@ def _fitted(given, cutoff, accuracy, steps, into):  # type: ignore
     hessian, right, move = np.empty((q, q)), np.empty(q), np.empty(q)
     primal, dual, best_mu, lower = np.inf, -np.inf, 1.0, -np.inf
     centred, careful, stuck, last = 0, False, False, np.inf  # centring steps taken at STORED_MU
-    _margins(block, theta, margin)
+    margin[:] = 0.0
+    combine(theta, block, margin)
     started(margin, _first(given, theta, margin, part), now)
     for turn in range(steps):
         mu, loss = apart(margin, now, w)
@@ -132,12 +133,14 @@ def _fitted(given, cutoff, accuracy, steps, into):  # type: ignore
         stuck = not descend(hessian, right, move)
         if stuck:
             continue
-        _margins(block, move, part)
+        part[:] = 0.0
+        combine(move, block, part)
         length = BOUNDARY * reach(now, part, step, aim) if careful else 1.0
         theta += length * move
         # Afresh: what is stored must be reproduced from the coefficients alone, and a running sum
         # would drift from them.
-        _margins(block, theta, margin)
+        margin[:] = 0.0
+        combine(theta, block, margin)
         moved(margin, now, part, step, aim, length)
     return primal, dual, best_mu, lower
 
@@ -157,14 +160,6 @@ def _first(given, theta, margin, part):  # type: ignore
         if primal - _dual(given, part) <= NEAR * smaller:
             mu = smaller
     return mu
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _margins(block, theta, margin):  # type: ignore
-    """margin = theta . block."""
-    margin[:] = 0.0
-    for p in range(len(block)):
-        add(margin, theta[p], block[p])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
