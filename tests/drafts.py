@@ -13,7 +13,8 @@ import numpy as np
 from optprobe.certificate import FORMAT, VERSION, Certificate, Kind
 from optprobe.checker import Verdict, verify
 from optprobe.engine.damping import limits
-from optprobe.engine.filter import costs, quadratic
+from optprobe.engine.filter import quadratic
+from optprobe.engine.support_costs import costs
 from optprobe.problem import Problem
 from optprobe.relaxation import Nodes, relax
 from optprobe.support import Fits, Rows, fit_supports, signed

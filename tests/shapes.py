@@ -24,6 +24,7 @@ MODULES = (
     "features",
     "engine.damping",
     "engine.filter",
+    "engine.support_costs",
     "engine.centres",
     "engine.leaves",
     "engine.expansion",

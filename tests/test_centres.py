@@ -11,6 +11,7 @@ from nodes import node
 
 from optprobe.engine import centres, filter
 from optprobe.engine.centres import Centres, Sample
+from optprobe.engine.support_costs import costs
 
 
 @pytest.mark.parametrize("f", [12, 30, 80, 1500])
@@ -46,7 +47,7 @@ def test_a_further_centre_leaves_no_more_than_it_may(
         start, offset = np.zeros(len(forced) + 1), np.zeros(len(free))
         maker = Centres(at.rows)
         first, _ = maker.centre(forced, free, start, offset, 3, np.inf)
-        cutoff = float(np.median(first.at.value - filter.costs(first.at, every.T, lam)))
+        cutoff = float(np.median(first.at.value - costs(first.at, every.T, lam)))
         left = every[first.below(every.T, lam, cutoff)]
         most = 0.8 * len(left)
         found = maker.centre_of(forced, free, left, first, cutoff, most)
@@ -80,7 +81,7 @@ def test_the_reach_is_the_one_that_leaves_least_of_a_sample(
         usual, nothing = filter.limits(at.rows).reach, np.zeros(len(at.free))
         start, maker = np.zeros(len(at.forced) + 1), Centres(at.rows)
         plain, _ = maker.centre(at.forced, at.free, start, nothing, 2, np.inf)
-        cutoff = float(np.median(plain.at.value - filter.costs(plain.at, pairs.T, at.rows.lam)))
+        cutoff = float(np.median(plain.at.value - costs(plain.at, pairs.T, at.rows.lam)))
         first, left = Centres(at.rows).centre(at.forced, at.free, start, nothing, 2, cutoff)
         chosen.add(round(first.reach / usual, 9))
         with monkeypatch.context() as only:
@@ -126,7 +127,7 @@ def test_compiled_or_not_the_same_supports_stay_below(size: int) -> None:
         centre = maker.made(
             at.forced, at.free, offset, 1.0, 0.5, np.zeros(len(at.forced) + 1), used
         )
-        cutoff = float(np.median(centre.at.value - filter.costs(centre.at, every.T, at.rows.lam)))
+        cutoff = float(np.median(centre.at.value - costs(centre.at, every.T, at.rows.lam)))
         plain = maker.below(centre, every, cutoff + 1e-9)
         maker.compiled.seconds = np.inf
         assert (maker.below(centre, every, cutoff + 1e-9) == plain).all()

@@ -12,15 +12,17 @@ from nodes import bracket, centre_of, maker, node, over_pairs
 from optprobe.checker import covering, lines, pairs, products
 from optprobe.checker.centre import Head
 from optprobe.checker.covering import uncovered
-from optprobe.engine import damping, filter
+from optprobe.engine import damping, filter, support_costs
 from optprobe.engine.pair_costs import pair_costs
 
 
 def test_subsets_are_all_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter, "SUBSETS", 7)
+    monkeypatch.setattr(support_costs, "SUBSETS", 7)
     for f, size in itertools.product(range(1, 9), range(1, 5)):
         expected = set(itertools.combinations(range(f), size))
-        found = [tuple(sorted(T)) for block in filter.subsets(f, size) for T in block.T.tolist()]
+        found = [
+            tuple(sorted(T)) for block in support_costs.subsets(f, size) for T in block.T.tolist()
+        ]
         assert len(found) == len(expected)
         assert set(found) == expected
 

@@ -19,13 +19,14 @@ from test_pruning import instance
 from optprobe import Limits, Problem, solve
 from optprobe.certificate import Kind
 from optprobe.checker import verify
-from optprobe.engine import compiled, filter, leaves, pairs, pruning, tree
+from optprobe.engine import compiled, filter, leaves, pairs, pruning, support_costs, tree
 from optprobe.engine.damping import REACH
 from optprobe.engine.device import pairs as device_pairs
 from optprobe.engine.device import pruning as device_pruning
 from optprobe.engine.device import sums as device_sums
 from optprobe.engine.expansion import expansion, fitted_margin
 from optprobe.engine.filter import Quadratic
+from optprobe.engine.support_costs import costs
 from optprobe.matrix import resident
 from optprobe.matrix.device import DeviceMatrix, accelerator
 from optprobe.matrix.resident import Resident
@@ -117,7 +118,7 @@ def made_up(seed: int, least: int = 3, most: int = 40) -> tuple[Quadratic, float
 def cutoff_of(at: Quadratic, lam: float, size: int, share: float) -> float:
     """That leaves about a share of the supports, between two bounds."""
     every = np.array(list(combinations(range(len(at.v)), size))).T
-    bounds = np.sort(at.value - filter.costs(at, every, lam))
+    bounds = np.sort(at.value - costs(at, every, lam))
     place = min(int(share * len(bounds)), len(bounds) - 1)
     return float(bounds[place] + 1e-6)
 
@@ -160,7 +161,7 @@ def test_lines_are_bounded_by_the_best_step_of_their_last_column() -> None:
         bound = levels.beside(heads).cpu().numpy()
         for row, P in enumerate(heads.cpu().numpy()):
             A = at.M[np.ix_(P, P)].copy()
-            pivot, target = filter.elimination(at, lam)
+            pivot, target = support_costs.elimination(at, lam)
             A[[0, 1], [0, 1]] = pivot[P]
             d = np.linalg.solve(A, target[P])
             d *= min(1.0, 0.8 * REACH / max(np.abs(d) @ at.reach[P], 1e-300))

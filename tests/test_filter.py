@@ -19,8 +19,9 @@ from optprobe.checker.columns import Columns
 from optprobe.checker.data import source_of
 from optprobe.checker.duals import Rows as CheckedRows
 from optprobe.checker.form import claim_of
-from optprobe.engine import centres, damping, filter, leaves, tree
+from optprobe.engine import centres, damping, filter, leaves, support_costs, tree
 from optprobe.engine.damping import Moves
+from optprobe.engine.support_costs import costs
 from optprobe.losses import Logistic, Loss, SquaredError, SquaredHinge, get_loss
 from optprobe.support import fit_supports, signed
 
@@ -146,10 +147,10 @@ def test_costs_are_the_bracket_at_the_closed_form(name: str) -> None:
         ridge = np.where(made.reach > 0.0, lam * np.diag(made.K) / own, 1.0)
         goal = np.where(made.reach > 0.0, made.v - lam * made.h / own, 0.0)
         for size in (1, 2, 3):
-            for T in np.concatenate(list(filter.subsets(len(at.free), size)), axis=1).T:
+            for T in np.concatenate(list(support_costs.subsets(len(at.free), size)), axis=1).T:
                 d = np.linalg.solve(made.M[np.ix_(T, T)] + np.diag(ridge[T]), goal[T])
                 d *= min(1.0, filter.REACH / max(np.abs(d) @ made.reach[T], 1e-300))
-                assert filter.costs(made, T[:, None], lam)[0] == pytest.approx(
+                assert costs(made, T[:, None], lam)[0] == pytest.approx(
                     bracket(made, T, d, lam), rel=1e-9, abs=1e-12 * at.rows.size**2
                 )
 
@@ -325,9 +326,9 @@ def test_the_checker_bounds_what_the_engine_bounds(loss: str) -> None:
             "centre_reach": np.array([reach]),
         }
         at = checked.Centres(columns, held, parts, scope).at(0, free, size)
-        subsets = np.concatenate(list(filter.subsets(len(free), size)), axis=1)
+        subsets = np.concatenate(list(support_costs.subsets(len(free), size)), axis=1)
         bounds = at.bounds(subsets)
-        expected = made.value - filter.costs(made, subsets, 1e-2)
+        expected = made.value - costs(made, subsets, 1e-2)
         assert bounds == pytest.approx(expected, abs=1e-8 * rows.spread * rows.size)
         assert (bounds >= expected).all()  # what the engine prunes, the checker covers
         supports = np.column_stack([np.tile(forced, (subsets.shape[1], 1)), free[subsets.T]])

@@ -23,9 +23,10 @@ from nodes import (
 from optprobe.bounds import repair_intercept
 from optprobe.checker import covering
 from optprobe.checker import pairs as checked
-from optprobe.engine import filter, pairs
+from optprobe.engine import filter, pairs, support_costs
 from optprobe.engine.filter import Quadratic
 from optprobe.engine.pair_costs import dearer
+from optprobe.engine.support_costs import costs
 from optprobe.support import fit_supports, signed
 
 LOSSES = ("logistic", "squared_hinge", "squared_error")
@@ -136,7 +137,7 @@ def test_broken_sums_are_caught(broken: Callable[[Sums], Sums], sums: str, name:
 
 def sets_of(f: int, size: int) -> np.ndarray:
     """Every subset of `size` of f positions, [size, ...]."""
-    return np.concatenate(list(filter.subsets(f, size)), axis=1)
+    return np.concatenate(list(support_costs.subsets(f, size)), axis=1)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
@@ -260,7 +261,7 @@ class Brute:
     def __init__(self, at: Quadratic, lam: float, size: int) -> None:
         self.every = sets_of(len(at.v), size)
         self.sums = over_pairs(pairs.pair_costs(at, lam, size), self.every)
-        self.own = at.value - filter.costs(at, self.every, lam)
+        self.own = at.value - costs(at, self.every, lam)
         centre = centre_of(at, lam)
         beside = [centre.beside(self.every, place) for place in range(size)]
         self.beside = np.fmax.reduce([np.full(len(self.own), -np.inf), *beside])

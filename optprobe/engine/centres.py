@@ -27,7 +27,8 @@ from jaxtyping import Bool, Float64, Int
 from optprobe.engine.compiled import Compiled
 from optprobe.engine.damping import limits
 from optprobe.engine.expansion import expansion, newton_start
-from optprobe.engine.filter import Quadratic, Sizes, around, costs, quadratic
+from optprobe.engine.filter import Quadratic, Sizes, around, quadratic
+from optprobe.engine.support_costs import costs
 from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident
 from optprobe.rows import Rows

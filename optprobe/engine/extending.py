@@ -1,7 +1,7 @@
 """Sets of columns and one more, compiled: those whose pairs sum to much; see `pairs`.
 
 At the last level, only supports that neither the step of the set with the best one of the further
-column beside it nor their own step, that of `filter.costs`, proves out.
+column beside it nor their own step, that of `support_costs.costs`, proves out.
 """
 
 from __future__ import annotations

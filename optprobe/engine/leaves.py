@@ -15,9 +15,10 @@ from optprobe.engine.centres import Centre, Centres
 from optprobe.engine.compiled import Compiled
 from optprobe.engine.damping import MOVED
 from optprobe.engine.expansion import expansion, fitted_margin, newton_start
-from optprobe.engine.filter import MOST_ADDED, sizes_of, subsets
+from optprobe.engine.filter import MOST_ADDED, sizes_of
 from optprobe.engine.pair_costs import dearer
 from optprobe.engine.singles import singles, together
+from optprobe.engine.support_costs import subsets
 from optprobe.heuristics.fits import Columns
 from optprobe.losses import Logistic
 from optprobe.matrix.resident import Block, Resident

@@ -1,7 +1,7 @@
 """Row by row work of a centre of the logistic loss, compiled: its fit, and what its rows may do.
 
-The formulas are those of `centres.refit`, `filter.around` and `damping`, whose NumPy writes an array
-of all rows for every operation. Here a row takes an exponential and a logarithm or two in one go.
+The formulas are those of `centres.refit`, `filter.around` and `damping`; NumPy writes all the rows
+for every operation. Here a row takes an exponential and a logarithm or two in one go.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float64, Int
 
 from optprobe.engine.centres import refit
 from optprobe.engine.damping import limits
-from optprobe.engine.filter import allowance, around, costs, quadratic_of, sizes_of
+from optprobe.engine.filter import allowance, around, quadratic_of, sizes_of
+from optprobe.engine.support_costs import costs
 from optprobe.matrix.resident import Block
 from optprobe.matrix.standardise import slices
 from optprobe.rows import Rows

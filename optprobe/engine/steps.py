@@ -9,13 +9,14 @@ import numba
 import numpy as np
 
 from optprobe.engine.damping import REACH
-from optprobe.engine.filter import Quadratic, elimination
+from optprobe.engine.filter import Quadratic
+from optprobe.engine.support_costs import elimination
 
 Array = np.ndarray
 
 Step = tuple[Array, Array, Array, tuple[Array, ...], float, float, float]
-"""M, M', K, what `filter.elimination` makes, v, h, L and the diagonals of M and K / 2; D0, lam and
-the cutoff."""
+"""M, M', K, what `support_costs.elimination` makes, v, h, L and the diagonals of M and K / 2; D0,
+lam and the cutoff."""
 
 
 def step(at: Quadratic, turned: Array, lam: float, cutoff: float) -> Step:
@@ -35,7 +36,7 @@ beside it; the checker tries the same."""
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def own_cost(at, T, A, d, share):  # type: ignore
-    """`filter.costs` of one support at a step that takes a share of the reach; d is left behind."""
+    """What one support costs at a step that takes a share of the reach; d is left behind."""
     M, turned, K, lines, _, lam, _ = at
     pivot, target, v, h, reach, _, curve = lines
     r = len(T)

@@ -14,10 +14,11 @@ from jaxtyping import Int
 
 from optprobe.engine.damping import REACH
 from optprobe.engine.extending import MANY
-from optprobe.engine.filter import Quadratic, elimination
+from optprobe.engine.filter import Quadratic
 from optprobe.engine.leaves import Found
 from optprobe.engine.pairs import climb
 from optprobe.engine.steps import HEAD
+from optprobe.engine.support_costs import elimination
 from optprobe.matrix.standardise import slices
 from optprobe.threads import nothing
 
@@ -140,7 +141,7 @@ class Tensors:
         return sets[~(self.value - self.step(sets, 1.0)[1] >= self.cutoff)]
 
     def step(self, sets: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """d of every support at a share of the reach, [p, t], and `filter.costs` there."""
+        """d of every support at a share of the reach, [p, t], and `support_costs.costs` there."""
         T, r = sets.T, sets.shape[1]
         M, K = self.M[T[:, None], T], self.K[T[:, None], T]
         A, d, every = M.clone(), self.target[T], torch.arange(r)
